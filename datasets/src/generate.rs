@@ -8,6 +8,9 @@ mod glyphs;
 
 use std::path::{Path, PathBuf};
 
+use indexmap::IndexMap;
+use serde_json::{Map, Value};
+
 use crate::error::Result;
 use crate::feature::Features;
 use crate::folder::NewFile;
@@ -45,6 +48,23 @@ impl Generator {
         Self::ALL.into_iter().find(|generator| generator.name() == name)
     }
 
+    /// One line for people, without a full stop.
+    pub fn summary(self) -> &'static str {
+        match self {
+            Generator::Glyphs => glyphs::SUMMARY,
+            Generator::Captions => captions::SUMMARY,
+        }
+    }
+
+    /// The keys of its own in YAML: JSON Schema of their values, with a `description`. A string of the format `source` names
+    /// a source of files. [`Generation::with`] takes the values.
+    pub fn parameters(self) -> IndexMap<String, Value> {
+        match self {
+            Generator::Glyphs => IndexMap::new(),
+            Generator::Captions => captions::parameters(),
+        }
+    }
+
     /// The columns of its rows.
     pub fn features(self) -> Features {
         match self {
@@ -74,6 +94,32 @@ impl Generation {
     /// Generation from a seed only.
     pub fn new(generator: Generator, rows: u64, seed: u64) -> Self {
         Generation { generator, rows, seed, combinations: Combinations::All, shapes: Vec::new() }
+    }
+
+    /// The same with keys of the generator's own, and the files of the sources that such keys name.
+    ///
+    /// # Errors
+    /// A key or word that [`Generator::parameters`] does not allow.
+    pub fn with(
+        mut self,
+        parameters: &Map<String, Value>,
+        files: IndexMap<String, Vec<PathBuf>>,
+    ) -> std::result::Result<Self, String> {
+        let unknown = |key: &str| format!("generator `{}` does not know this `{key}`", self.generator.name());
+        for (key, value) in parameters {
+            let combinations = value.as_str().and_then(Combinations::named);
+            match (self.generator, key.as_str(), combinations) {
+                (Generator::Captions, captions::COMBINATIONS, Some(word)) => self.combinations = word,
+                _ => return Err(unknown(key)),
+            }
+        }
+        for (key, files) in files {
+            match (self.generator, key.as_str()) {
+                (Generator::Captions, captions::SHAPES) => self.shapes = files,
+                _ => return Err(unknown(&key)),
+            }
+        }
+        Ok(self)
     }
 
     /// The value of [`GENERATED_KEY`]. Equal values mean equal rows. The number after the name is the version of the

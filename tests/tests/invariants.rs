@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use anyflow_datasets::Generator;
 use anyflow_tests::files_below;
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package};
 
@@ -142,14 +143,14 @@ fn the_tree_has_one_arrow_and_one_parquet() {
 }
 
 #[test]
-fn engine_and_planner_name_no_modality() {
+fn engine_and_planner_name_no_modality_and_no_generator() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let folders = ["core/config/src", "core/diffusion/src", "core/plan/src"];
     for file in folders.iter().flat_map(|folder| files_below(&root.join(folder), "rs")) {
         let text = std::fs::read_to_string(&file).unwrap().to_lowercase();
         let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
-        for modality in ["image", "audio", "video"] {
-            assert!(!words.contains(modality), "{} names {modality}", file.display());
+        for name in ["image", "audio", "video"].into_iter().chain(Generator::ALL.map(Generator::name)) {
+            assert!(!words.contains(name), "{} names {name}", file.display());
         }
         // "text" is also an ordinary word in code; as the name of a modality it would be in quotes.
         assert!(!text.contains("\"text\""), "{} names text", file.display());

@@ -10,7 +10,7 @@ use anyflow_plan::Catalog;
 use anyflow_plan::descriptor::PluginDescriptor;
 use serde::Deserialize;
 
-use crate::{allow, exposure, libtorch, paths, regular};
+use crate::{allow, exposure, generators, libtorch, paths, regular};
 
 pub use error::{CatalogError, PluginRefusal};
 
@@ -124,12 +124,12 @@ impl InstalledPlugins {
         format!("plugins were searched in {folders}; set ANYFLOW_PLUGINS to the folders of others")
     }
 
-    /// The descriptors, as the planner takes them.
+    /// The descriptors of plugins and generators, as the planner takes them.
     pub fn catalog(&self) -> Catalog {
         let entry = |(name, found): (&String, &Found)| {
             (name.clone(), (found.descriptor.clone(), found.path.display().to_string()))
         };
-        Catalog { plugins: self.found.iter().map(entry).collect() }
+        Catalog { plugins: self.found.iter().map(entry).collect(), generators: generators::descriptors() }
     }
 
     /// Refuses a plugin that a plan needs if it cannot be loaded.

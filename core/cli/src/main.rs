@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod escape;
 mod exposure;
+mod generators;
 mod libtorch;
 mod order;
 mod paths;

@@ -81,41 +81,41 @@ macro_rules! keys {
 }
 
 /// Declares a family, `pub enum Family("name in messages", "section of the reference")`, and its kinds. With `default`, the
-/// first kind is used where none is written; `includes Base` adds the kinds of another family. `Kind = "name" (key = value) { keys }` gives shared keys another default;
+/// first kind is used where none is written; `includes One, Two` adds the kinds of other families. `Kind = "name" (key = value) { keys }` gives shared keys another default;
 /// `"a" <= "b"` after the keys refuses a larger `a`.
 macro_rules! kinds {
     (
         $(#[doc = $about:literal])*
-        pub enum $family:ident($name:literal, $path:literal) $(default $first:ident)? $(includes $base:ident)?
+        pub enum $family:ident($name:literal, $path:literal) $(default $first:ident)? $(includes $($base:ident),+)?
             $(shares $shared:ident $(where $($s:literal <= $l:literal),+)?)?
         {
             $(
                 $(#[doc = $doc:literal])+
                 $kind:ident = $word:literal $(($($other:ident = $value:expr),+))? { $($keys:tt)* } $($small:literal <= $large:literal)?
-            )+
+            )*
         }
     ) => {
-        $(keys! { $(#[doc = $doc])+ pub struct $kind { $($keys)* } })+
+        $(keys! { $(#[doc = $doc])+ pub struct $kind { $($keys)* } })*
 
         $(#[doc = $about])*
         #[derive(Clone, Debug, PartialEq)]
         pub enum $family {
-            $(#[doc = "A kind of the included family."] $base($base),)?
-            $($(#[doc = $doc])+ $kind($kind)),+
+            $($(#[doc = "A kind of an included family."] $base($base),)+)?
+            $($(#[doc = $doc])+ $kind($kind)),*
         }
 
         impl crate::Kinds for $family {
             const FAMILY: &'static crate::Family = &crate::Family {
                 name: $name,
                 path: $path,
-                base: kinds!(@base $($base)?),
+                bases: &[$($(<$base as crate::Kinds>::FAMILY),+)?],
                 own: &[$(crate::Kind {
                     name: $word,
                     about: crate::declare::text(concat!($($doc),+)),
                     keys: <$kind as crate::Keyed>::KEYS,
                     defaults: &[$($(crate::KindDefault { key: stringify!($other), value: || crate::json($value) }),+)?],
                     ascending: &[$(($small, $large))?],
-                }),+],
+                }),*],
                 has_default: kinds!(@has $($first)?),
                 shared: kinds!(@keys $($shared)?),
                 ascending: &[$($($(($s, $l)),+)?)?],
@@ -129,18 +129,17 @@ macro_rules! kinds {
         impl $family {
             /// `{kind: ..., ...}` with the keys of the kind.
             pub fn object(&self) -> serde_json::Map<String, serde_json::Value> {
-                let (name, keys) = match self {
-                    $($family::$base(kind) => return kind.object(),)?
-                    $($family::$kind(kind) => ($word, crate::field::defaults_first(kind))),+
-                };
-                [("kind".to_string(), serde_json::Value::from(name))].into_iter().chain(keys).collect()
+                match self {
+                    $($($family::$base(kind) => kind.object(),)+)?
+                    $($family::$kind(kind) => crate::field::of_kind($word, kind)),*
+                }
             }
 
             /// The name of the kind, as written in YAML.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $($family::$base(kind) => kind.name(),)?
-                    $($family::$kind(_) => $word),+
+                    $($($family::$base(kind) => kind.name(),)+)?
+                    $($family::$kind(_) => $word),*
                 }
             }
 
@@ -149,12 +148,12 @@ macro_rules! kinds {
             /// # Errors
             /// An unknown kind, or a wrong key.
             pub fn read(mut object: serde_json::Map<String, serde_json::Value>) -> Result<Self, String> {
-                $(if crate::given::is_of(<$base as crate::Kinds>::FAMILY, &object) {
+                $($(if crate::given::is_of(<$base as crate::Kinds>::FAMILY, &object) {
                     return $base::read(object).map($family::$base);
-                })?
+                })+)?
                 let kind = crate::given::kind(<$family as crate::Kinds>::FAMILY, &mut object)?;
                 match kind.name {
-                    $($word => <$kind as crate::Keyed>::read(object).map($family::$kind),)+
+                    $($word => <$kind as crate::Keyed>::read(object).map($family::$kind),)*
                     other => Err(format!("unknown kind {other}")),
                 }
             }
@@ -164,13 +163,13 @@ macro_rules! kinds {
             fn from(kind: $kind) -> Self {
                 $family::$kind(kind)
             }
-        })+
+        })*
 
-        $(impl From<$base> for $family {
+        $($(impl From<$base> for $family {
             fn from(kind: $base) -> Self {
                 $family::$base(kind)
             }
-        })?
+        })+)?
 
         $(impl Default for $family {
             fn default() -> Self {
@@ -182,8 +181,6 @@ macro_rules! kinds {
     };
     (@has) => { false };
     (@has $first:ident) => { true };
-    (@base) => { None };
-    (@base $base:ident) => { Some(<$base as crate::Kinds>::FAMILY) };
     (@keys) => { &[] };
     (@keys $shared:ident) => { <$shared as crate::Keyed>::KEYS };
 }

@@ -11,8 +11,8 @@ pub struct Family {
     pub name: &'static str,
     /// The first part of the names of its keys, as in `sampler.ddim.eta`.
     pub path: &'static str,
-    /// A family whose kinds belong to this family as well, before its own.
-    pub base: Option<&'static Family>,
+    /// Families whose kinds belong to this family as well, before its own.
+    pub bases: &'static [&'static Family],
     /// Its own kinds.
     pub own: &'static [Kind],
     /// True if the first kind is used where none is written.
@@ -63,8 +63,7 @@ pub struct Misordered {
 impl Family {
     /// All kinds.
     pub fn kinds(&self) -> impl Iterator<Item = &'static Kind> + use<> {
-        let base = self.base.map_or(&[][..], |base| base.own);
-        base.iter().chain(self.own)
+        self.bases.iter().flat_map(|base| base.own).chain(self.own)
     }
 
     /// The kind of this name.

@@ -72,11 +72,11 @@ pub fn json<T: Serialize>(value: T) -> Json {
     serde_json::to_value(value).unwrap_or(Json::Null)
 }
 
-/// The keys of a kind with their values. Those with a default come first, as the planner writes them.
-pub(crate) fn defaults_first<K: Keyed>(kind: &K) -> Map<String, Json> {
+/// `{kind: ..., ...}` of a kind. Keys with a default come first, as the planner writes them.
+pub(crate) fn of_kind<K: Keyed>(name: &str, kind: &K) -> Map<String, Json> {
     let has_default = |name: &str| K::KEYS.iter().any(|key| key.name == name && matches!(key.need, Need::Default(_)));
     let (first, rest): (Map<_, _>, Map<_, _>) = kind.object().into_iter().partition(|(name, _)| has_default(name));
-    first.into_iter().chain(rest).collect()
+    [("kind".to_string(), Json::from(name))].into_iter().chain(first).chain(rest).collect()
 }
 
 /// Inserts a value that is not null.

@@ -45,6 +45,8 @@ pub enum ValueForm {
     Names(&'static ValueForm),
     /// A mapping with known keys.
     Mapping(&'static Mapping),
+    /// A mapping with known keys and those of the thing that its first key names, which a catalog describes.
+    Described(&'static Mapping),
     /// One of several mappings, distinguished by the first key of each.
     OneOf(&'static [&'static Mapping]),
     /// One of several forms with different shapes.
@@ -97,6 +99,18 @@ pub const fn optional(name: &'static str, form: ValueForm, about: &'static str) 
 /// A key with a default.
 pub const fn defaulted(name: &'static str, form: ValueForm, default: fn() -> Json, about: &'static str) -> Key {
     Key { name, form, need: Need::Default(default), about }
+}
+
+/// The keys of a mapping that has its own keys and those of a type.
+pub const fn joined<const N: usize>(own: &[Key], more: &[Key]) -> [Key; N] {
+    assert!(own.len() + more.len() == N);
+    let mut all = [own[0]; N];
+    let mut index = 0;
+    while index < N {
+        all[index] = if index < own.len() { own[index] } else { more[index - own.len()] };
+        index += 1;
+    }
+    all
 }
 
 impl Mapping {
@@ -175,7 +189,9 @@ impl ValueForm {
                 format!("{}, or a mapping, each value {}", one.expected(), of.expected())
             }
             ValueForm::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
-            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::OneOf(_) => "a mapping".into(),
+            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::Described(_) | ValueForm::OneOf(_) => {
+                "a mapping".into()
+            }
             ValueForm::Either(forms) => forms.iter().map(ValueForm::expected).collect::<Vec<_>>().join(", or "),
         }
     }

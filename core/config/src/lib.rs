@@ -19,18 +19,25 @@ mod prediction;
 pub mod sampler;
 pub mod schedule;
 mod site;
+mod stage;
+mod task;
 pub mod times;
 
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use family::{Family, Kind, KindDefault, Misordered};
 pub use field::{Field, Keyed, Kinds, Mapped, json};
-pub use form::{Key, Mapping, Need, ValueForm, defaulted, optional, required};
+pub use form::{Key, Mapping, Need, ValueForm, defaulted, joined, optional, required};
 pub use guidance::{Guidance, Scale};
 pub use network::Network;
-pub use objective::{ContrastiveLoss, ObjectiveConfig, Weight};
+pub use objective::{
+    ContrastiveLoss, DenoiserObjective, Measurement, ModuleObjective, ObjectiveConfig, ObjectiveFacts, ScorerObjective,
+    StreamObjective, Weight,
+};
 pub use optimizer::{Decay, OptimizerConfig};
 pub use prediction::{Parameterization, Precision};
 pub use sampler::{Resample, Sampler, Sampling};
 pub use schedule::ScheduleConfig;
 pub use site::{Site, SiteSpec};
+pub use stage::StageOptions;
+pub use task::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
 pub use times::{Density, Per, State, TimeDistribution};

@@ -1,10 +1,22 @@
-//! Training objectives.
+//! Training objectives, grouped by what they train. To add one, declare it in its group here with its facts, and write its
+//! loss in a file of `core/runtime/src/train/objective`.
 
-use crate::{TimeDistribution, ValueForm};
+mod facts;
+
+use indexmap::IndexMap;
+
+use crate::{State, TimeDistribution, ValueForm};
+pub use facts::ObjectiveFacts;
 
 kinds! {
-    /// What a stage minimizes.
-    pub enum ObjectiveConfig("objective", "objective") {
+    /// What a stage minimizes. The group of its kind says what the stage trains.
+    pub enum ObjectiveConfig("objective", "objective")
+        includes StreamObjective, Measurement, DenoiserObjective, ModuleObjective, ScorerObjective {}
+}
+
+kinds! {
+    /// Trains the module of one stream, which must encode and decode.
+    pub enum StreamObjective("objective of a stream", "objective") {
         /// Reconstruction: the stream's module autoencodes its input.
         Reconstruct = "reconstruct" {
             /// Loss.
@@ -16,7 +28,12 @@ kinds! {
             /// Data augmentation: mirrors each row along the last axis with probability 1/2.
             mirror: bool = false;
         }
+    }
+}
 
+kinds! {
+    /// Trains nothing: reads all rows once and stores what it measures.
+    pub enum Measurement("measurement", "objective") {
         /// Mean and standard deviation of the latents of every stream; trains nothing.
         Statistics = "statistics" {
             /// Streams to measure; by default all.
@@ -24,7 +41,12 @@ kinds! {
             /// One mean and standard deviation per latent coordinate, or one for the whole stream.
             per: Coordinates = Coordinates::Each;
         }
+    }
+}
 
+kinds! {
+    /// Trains one denoiser; the modules of its streams are frozen.
+    pub enum DenoiserObjective("objective of a denoiser", "objective") {
         /// Denoising: a denoiser predicts the noise, or what it hides.
         Denoise = "denoise" {
             /// Distribution of training times (noise levels).
@@ -41,7 +63,12 @@ kinds! {
             /// default 0.1. Every other row gets one prompt.
             p_uncond: Option<f64> [ValueForm::FRACTION];
         }
+    }
+}
 
+kinds! {
+    /// Trains the modules of prompts and streams.
+    pub enum ModuleObjective("objective of modules", "objective") {
         /// Symmetric contrastive loss (InfoNCE): embeddings of one row attract, those of different rows repel.
         Contrast = "contrast" {
             /// Prompt or stream on the other side of the loss.
@@ -49,7 +76,12 @@ kinds! {
             /// Temperature: divisor of the cosines.
             temperature: f64 [ValueForm::POSITIVE] = 0.1;
         }
+    }
+}
 
+kinds! {
+    /// Trains one scorer.
+    pub enum ScorerObjective("objective of a scorer", "objective") {
         /// Classification: a scorer predicts the class of a row.
         Classify = "classify" {
             /// Standard deviation of noise added to the input.
@@ -57,6 +89,56 @@ kinds! {
             /// Data augmentation: largest random shift along the last two axes.
             shift: i64 [ValueForm::integer_from(0)] = 0;
         }
+    }
+}
+
+impl ObjectiveConfig {
+    /// The facts about its kind.
+    pub fn facts(&self) -> &dyn ObjectiveFacts {
+        match self {
+            Self::StreamObjective(StreamObjective::Reconstruct(kind)) => kind,
+            Self::Measurement(Measurement::Statistics(kind)) => kind,
+            Self::DenoiserObjective(DenoiserObjective::Denoise(kind)) => kind,
+            Self::ModuleObjective(ModuleObjective::Contrast(kind)) => kind,
+            Self::ScorerObjective(ScorerObjective::Classify(kind)) => kind,
+        }
+    }
+}
+
+impl ObjectiveFacts for Reconstruct {}
+
+impl ObjectiveFacts for Statistics {
+    fn streams(&self) -> Option<&[String]> {
+        self.streams.as_deref()
+    }
+}
+
+impl ObjectiveFacts for Denoise {
+    fn streams(&self) -> Option<&[String]> {
+        self.streams.as_deref()
+    }
+
+    fn patterns(&self) -> Option<&[IndexMap<String, State>]> {
+        match &self.times {
+            TimeDistribution::Alternating(alternating) => Some(&alternating.patterns),
+            _ => None,
+        }
+    }
+
+    fn compared(&self) -> Option<&String> {
+        self.contrast.as_ref()?.stream.as_ref()
+    }
+}
+
+impl ObjectiveFacts for Contrast {
+    fn partner(&self) -> Option<&String> {
+        Some(&self.with)
+    }
+}
+
+impl ObjectiveFacts for Classify {
+    fn needs_class(&self) -> bool {
+        true
     }
 }
 

@@ -6,8 +6,8 @@ use anyflow_config::sampler::{Ddim, Dpmpp2m, EulerMaruyama, Heun};
 use anyflow_config::schedule::{Cosine, VpLinear};
 use anyflow_config::times::{SharedAll, SubsetShared};
 use anyflow_config::{
-    Guidance, HeadLayers, Kinds, Network, ObjectiveConfig, OptimizerConfig, Parameterization, Per, Resample, Sampling,
-    ScheduleConfig, TimeDistribution,
+    DenoiserObjective, Guidance, HeadLayers, Kinds, Network, ObjectiveConfig, OptimizerConfig, Parameterization, Per,
+    Resample, Sampling, ScheduleConfig, ScoreTaskOptions, StageOptions, TaskOptions, TimeDistribution,
 };
 use serde_json::{Value, json};
 
@@ -123,4 +123,44 @@ fn the_names_of_words_are_fixed() {
     assert_eq!(json!(Parameterization::ALL), json!(words));
     let shared = TimeDistribution::from(SharedAll { per: Per::Batch, ..SharedAll::default() });
     assert_eq!(json!(shared), json!({"kind": "shared-all", "per": "batch", "density": "uniform"}));
+}
+
+#[test]
+fn an_objective_states_the_facts_of_its_kind() {
+    let of = |value: Value| parsed::<ObjectiveConfig>(value).unwrap();
+    let patterns = json!([{"x": "noisy", "y": "clean"}]);
+    let denoise = of(json!({
+        "kind": "denoise", "streams": ["x"], "contrast": {"stream": "x"},
+        "times": {"kind": "alternating", "patterns": patterns},
+    }));
+    let facts = denoise.facts();
+    assert_eq!(facts.streams(), Some(&["x".to_string()][..]));
+    assert_eq!(json!(facts.patterns().unwrap()), patterns);
+    assert_eq!((facts.compared().map(String::as_str), facts.partner(), facts.needs_class()), (Some("x"), None, false));
+    let contrast = of(json!({"kind": "contrast", "with": "words"}));
+    assert_eq!(contrast.facts().partner().map(String::as_str), Some("words"));
+    assert!(of(json!({"kind": "classify"})).facts().needs_class());
+    assert!(of(json!({"kind": "denoise"})).facts().patterns().is_none(), "random times have no patterns");
+}
+
+#[test]
+fn an_objective_belongs_to_what_it_trains() {
+    assert!(parsed::<DenoiserObjective>(json!({"kind": "denoise"})).is_ok());
+    assert_eq!(
+        parsed::<DenoiserObjective>(json!({"kind": "reconstruct"})).unwrap_err(),
+        "unknown objective of a denoiser \"reconstruct\""
+    );
+}
+
+#[test]
+fn options_have_their_defaults() {
+    let stage: StageOptions = parsed(json!({"batch": 8})).unwrap();
+    assert_eq!((stage.steps(), stage.batch, stage.micro_batch()), (0, 8, 8), "a call takes the whole batch");
+    let parts: StageOptions = parsed(json!({"batch": 8, "micro_batch": 2})).unwrap();
+    assert_eq!(parts.micro_batch(), 2);
+    assert!(
+        parsed::<StageOptions>(json!({"ema": 1.0})).unwrap_err().contains("ema must be a number from 0 to 0.999999")
+    );
+    let strict: ScoreTaskOptions = parsed(json!({"min_coherence": 0.5})).unwrap();
+    assert_eq!(json!(TaskOptions::from(strict)), json!({"min_coherence": 0.5}));
 }

@@ -240,21 +240,14 @@ fn place<'a>(
     report: &mut Report,
 ) -> Placed<'a> {
     let label = format!("{} `{}`", sort.name(), used.component.value);
+    let owner = property::Owner { label, own: schema, others: Vec::new() };
     let mut written = IndexMap::new();
     let mut broken = false;
     for entry in &used.parameters {
-        let key = &entry.key.value;
-        let at = entry.key.span;
-        let Some(property) = schema.get(key) else {
-            let hint = Hint::among(key, schema.keys().map(String::as_str));
-            report.error(at, Problem::UnknownKey { key: key.clone(), within: label.clone(), hint });
-            broken = true;
-            continue;
-        };
-        match property::read(property, &entry.node, &format!("`{key}` of {label}"), report) {
+        match owner.read(entry, report) {
             Some(value) => {
-                let span = Span { end: entry.node.span.end.max(at.end), ..at };
-                written.insert(key.clone(), (value, span));
+                let span = Span { end: entry.node.span.end.max(entry.key.span.end), ..entry.key.span };
+                written.insert(entry.key.value.clone(), (value, span));
             }
             None => broken = true,
         }

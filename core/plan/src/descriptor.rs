@@ -1,4 +1,4 @@
-//! Descriptors of plugins: the JSON in the descriptor section of a library file.
+//! Descriptors of plugins, which are the JSON in the descriptor section of a library file, and of generators.
 //!
 //! The planner sees plugins only through these values; others read them from files. Unknown keys and roles are ignored,
 //! since a later minor version of the ABI may add some.
@@ -28,6 +28,19 @@ pub struct PluginDescriptor {
     /// Modules: differentiable networks.
     pub modules: Vec<ModuleDescriptor>,
 }
+
+/// A generator of sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GeneratorDescriptor {
+    /// One line for people, without a full stop.
+    pub summary: String,
+    /// JSON Schema of its own keys, as in [`CodecDescriptor::parameters`], each with a `description`. A string of the format
+    /// `source` names a source of files.
+    pub parameters: IndexMap<String, Value>,
+}
+
+/// Generators by name.
+pub type Generators = IndexMap<String, GeneratorDescriptor>;
 
 /// A codec: cell <-> array.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

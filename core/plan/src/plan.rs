@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained};
 
 /// Version of the serialized form; both programs refuse [another](crate::protocol::VERSION).
-pub const PLAN_FORMAT: u32 = 3;
+pub const PLAN_FORMAT: u32 = 4;
 
 /// A job for the engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,13 +1,42 @@
-//! Checks values against the JSON Schema of a plugin's parameter: `type`, `enum`, bounds, `items`, lengths.
+//! Checks values against the JSON Schema of a described parameter: `type`, `enum`, bounds, `items`, lengths.
 
+use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
-use crate::yaml::{Content, Node};
+use crate::yaml::{Content, Entry, Node};
+
+/// A mapping with parameters of a described thing.
+pub(crate) struct Owner<'a> {
+    /// Its name in messages.
+    pub label: String,
+    /// Parameter -> its JSON Schema.
+    pub own: &'a IndexMap<String, Json>,
+    /// Its other keys, for hints.
+    pub others: Vec<&'static str>,
+}
+
+impl Owner<'_> {
+    /// Reads one of its parameters.
+    pub fn read(&self, entry: &Entry, report: &mut Report) -> Option<Json> {
+        let key = &entry.key.value;
+        let Some(schema) = self.own.get(key) else {
+            let hint = Hint::among(key, self.own.keys().map(String::as_str).chain(self.others.iter().copied()));
+            report.error(entry.key.span, Problem::UnknownKey { key: key.clone(), within: self.label.clone(), hint });
+            return None;
+        };
+        read(schema, &entry.node, &format!("`{key}` of {}", self.label), report)
+    }
+}
+
+/// True if a value is the name of a source of files.
+pub(crate) fn is_source(schema: &Json) -> bool {
+    schema.get("format").and_then(Json::as_str) == Some("source")
+}
 
 /// Reads a value; `what` names the parameter in messages. Integers become floating-point numbers if the schema wants those.
-pub(crate) fn read(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
+fn read(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
     let value = of_type(schema, node, what, report)?;
     if let Some(bound) = broken_bound(schema, &value) {
         let problem = Problem::OutOfBounds { what: what.into(), value: shown(&value), bound };

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::descriptor::Generators;
 use crate::problem::Hint;
 
 pub use markdown::markdown;
@@ -82,8 +83,8 @@ pub fn examples() -> Examples {
 }
 
 /// All sections, in the order of the reference.
-pub fn sections(examples: &Examples) -> Vec<Section> {
-    entries::sections(examples)
+pub fn sections(examples: &Examples, generators: &Generators) -> Vec<Section> {
+    entries::sections(examples, generators)
 }
 
 /// The sections about `name`, which is a key, a section, or the end of either. Sections are whole if their own name matches;
@@ -91,13 +92,13 @@ pub fn sections(examples: &Examples) -> Vec<Section> {
 ///
 /// # Errors
 /// No key or section has this name; the hint has the nearest one.
-pub fn find(name: &str) -> Result<Vec<Section>, Hint> {
+pub fn find(name: &str, generators: &Generators) -> Result<Vec<Section>, Hint> {
     let suffix = format!(".{name}");
     let prefix = format!("{name}.");
     let matches = |known: &str| known == name || known.ends_with(&suffix);
     let mut found = Vec::new();
     let mut known = Vec::new();
-    for section in sections(&examples()) {
+    for section in sections(&examples(), generators) {
         known.push(section.name.clone());
         known.extend(section.name.rsplit_once('.').map(|(_, last)| last.to_string()));
         for entry in &section.keys {

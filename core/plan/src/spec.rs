@@ -23,7 +23,9 @@ pub(crate) use pipeline::{
 };
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
-pub(crate) use training::{SourceSpec, StageSpec, TableSpec, TrainingSpec, sources, table, training};
+pub(crate) use training::{
+    GeneratedSpec, SourceSpec, StageSpec, TableSpec, TrainingSpec, WrittenKey, sources, table, training,
+};
 
 use anyflow_config::Mapping;
 

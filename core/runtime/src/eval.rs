@@ -52,8 +52,8 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     let mut held_out = HeldOut::read(plan, order, Session::new(&plan.model, device, 0)?, events)?;
     let mut findings = Findings {
         name: plan.name.clone(),
-        rows: plan.rows,
-        seeds: plan.seeds.clone(),
+        rows: plan.options.rows,
+        seeds: plan.options.seeds.clone(),
         judges: held_out.real(events)?,
         variants: IndexMap::new(),
         tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), task_findings(task))).collect(),
@@ -124,8 +124,8 @@ fn task_findings(task: &Task) -> TaskFindings {
     TaskFindings {
         observe: observed(&task.streams),
         generate: task.streams.outputs().cloned().collect(),
-        min_coherence: task.min_coherence,
-        min_top1: task.min_top1,
+        min_coherence: task.options.min_coherence,
+        min_top1: task.options.min_top1,
         passed: true,
         variants: IndexMap::new(),
     }

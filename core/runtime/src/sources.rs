@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Combinations, Dataset, Folder, GENERATED_KEY, Generation, Generator, generate_into};
+use anyflow_datasets::{Dataset, Folder, GENERATED_KEY, Generation, Generator, generate_into};
 use anyflow_plan::plan::{ColumnRef, Generated, Table};
 use indexmap::{IndexMap, IndexSet};
 
@@ -29,16 +29,14 @@ impl Sources<'_> {
     pub fn identities<'t>(&self, tables: impl Iterator<Item = &'t Table>) -> Result<IndexMap<String, String>> {
         let columns = |table: &'t Table| table.columns.values().chain(&table.class);
         let mut names: IndexSet<&str> = tables.flat_map(columns).map(|c: &ColumnRef| c.source.as_str()).collect();
-        let shapes: Vec<&str> = names.iter().filter_map(|name| self.generated.get(*name)?.shapes.as_deref()).collect();
-        names.extend(shapes);
+        let generated = names.iter().filter_map(|name| self.generated.get(*name));
+        let of_generators: Vec<&str> = generated.flat_map(|made| made.sources.values()).map(String::as_str).collect();
+        names.extend(of_generators);
         let mut identities = IndexMap::new();
         for name in names {
             match self.generated.get(name) {
-                // The shapes are a separate source.
-                Some(made) => {
-                    let generation = Generation { shapes: Vec::new(), ..self.generation(made)? };
-                    identities.insert(name.to_owned(), generation.key()?);
-                }
+                // The sources of a generator have identities of their own.
+                Some(made) => drop(identities.insert(name.to_owned(), generation(made, IndexMap::new())?.key()?)),
                 None => {
                     let content = Dataset::open(&self.paths(name))?.content()?;
                     let linked = content.linked().map(|linked| (format!("{name}, linked files"), linked));
@@ -75,7 +73,8 @@ impl Sources<'_> {
     /// The disk; a file of the same name that was not generated.
     pub fn generate(&self, folder: &Folder, events: &Events) -> Result<()> {
         for (name, made) in self.generated {
-            let generation = self.generation(made)?;
+            let files = made.sources.iter().map(|(key, source)| (key.clone(), self.paths(source)));
+            let generation = generation(made, files.collect())?;
             let file = format!("{FOLDER}/{name}.parquet");
             let path = folder.path().join(&file);
             if anyflow_datasets::generated(&generation, &path) {
@@ -92,18 +91,13 @@ impl Sources<'_> {
     fn paths(&self, name: &str) -> Vec<PathBuf> {
         self.files.get(name).into_iter().flatten().map(PathBuf::from).collect()
     }
+}
 
-    /// The planner's words as types of the datasets.
-    fn generation(&self, made: &Generated) -> Result<Generation> {
-        let unknown = |word: &str| RunError::Internal(format!("the datasets do not know the planner's word `{word}`"));
-        let generator = Generator::named(&made.generate).ok_or_else(|| unknown(&made.generate))?;
-        let combinations = match &made.combinations {
-            Some(word) => Combinations::named(word).ok_or_else(|| unknown(word))?,
-            None => Combinations::default(),
-        };
-        let shapes = made.shapes.as_ref().map(|source| self.paths(source)).unwrap_or_default();
-        Ok(Generation { combinations, shapes, ..Generation::new(generator, made.rows, made.seed) })
-    }
+/// The planner's words as types of the datasets.
+fn generation(made: &Generated, files: IndexMap<String, Vec<PathBuf>>) -> Result<Generation> {
+    let unknown = || RunError::Internal(format!("the datasets do not know the generator `{}`", made.generate));
+    let generator = Generator::named(&made.generate).ok_or_else(unknown)?;
+    Generation::new(generator, made.rows, made.seed).with(&made.parameters, files).map_err(RunError::Internal)
 }
 
 /// Refuses to overwrite a file that no generator made.

@@ -93,7 +93,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         let result = watch::in_node(&stage.name, || run.run())?;
         let mut summary = json!({
             "stage": stage.name,
-            "steps": stage.steps,
+            "steps": stage.options.steps(),
             "rows": data.all().rows(),
             "seconds": started.elapsed().as_secs_f64(),
             "result": result,
@@ -108,7 +108,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         summaries.push(summary);
     }
     let mut result = json!({ "name": plan.name, "stages": summaries });
-    if plan.stages.iter().any(|s| !matches!(s.train, Trained::Scorer(_))) {
+    if plan.stages.iter().any(|s| !matches!(s.train, Trained::Scorer { .. })) {
         result["model"] = folder.publish("model", &trainee.session.tensors()?, WeightType::Bf16)?.into();
     }
     if !trainee.scorers.is_empty() {
@@ -162,8 +162,10 @@ impl Trainee {
     fn tensors(&self, trained: &Trained) -> Result<Tensors> {
         let keep = |prefix: String, all: Tensors| all.into_iter().filter(|(k, _)| k.starts_with(&prefix)).collect();
         match trained {
-            Trained::Stream(name) => Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?)),
-            Trained::Denoiser(name) => {
+            Trained::Stream { name, .. } => {
+                Ok(keep(format!("streams.{name}.module."), self.session.streams[name].tensors()?))
+            }
+            Trained::Denoiser { name, .. } => {
                 // Add the statistics of the training, because the denoiser only fits these.
                 let mut tensors = keep(format!("denoisers.{name}."), self.session.tensors()?);
                 for stream in self.session.denoisers[name].streams() {
@@ -171,13 +173,13 @@ impl Trainee {
                 }
                 Ok(tensors)
             }
-            Trained::Prompts(names) => {
+            Trained::Modules { names, .. } => {
                 let of = names.iter().map(|name| self.session.streams[name].tensors());
                 let all = of.collect::<Result<Vec<_>>>()?.into_iter().flatten();
                 Ok(all.filter(|(tensor, _)| tensor.contains(".module.")).collect())
             }
-            Trained::Scorer(name) => self.scorers[name].tensors(name),
-            Trained::Statistics => Ok(self.session.streams.values().flat_map(StreamNet::statistics).collect()),
+            Trained::Scorer { name, .. } => self.scorers[name].tensors(name),
+            Trained::Nothing { .. } => Ok(self.session.streams.values().flat_map(StreamNet::statistics).collect()),
         }
     }
 }

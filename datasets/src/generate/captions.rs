@@ -6,6 +6,9 @@
 mod image;
 mod shapes;
 
+use indexmap::IndexMap;
+use serde_json::{Value as Json, json};
+
 use crate::cell::OwnedCell;
 use crate::draw::Draws;
 use crate::encode::rgb_png;
@@ -15,6 +18,9 @@ use crate::generate::glyphs;
 use crate::rows::Value;
 pub(super) use shapes::Shapes;
 
+pub(super) const SUMMARY: &str = "Colored digits somewhere in an image, with captions";
+pub(super) const COMBINATIONS: &str = "combinations";
+pub(super) const SHAPES: &str = "shapes";
 /// Increases when the rows of a seed change.
 pub(super) const VERSION: u32 = 2;
 const CONTEXT: &str = "anyflow-datasets captions 1";
@@ -82,6 +88,19 @@ pub(super) fn features() -> Features {
         ("combination", class(pairs)),
     ];
     features.into_iter().map(|(name, feature)| (name.to_string(), feature)).collect()
+}
+
+pub(super) fn parameters() -> IndexMap<String, Json> {
+    let shapes = json!({
+        "type": "string", "format": "source",
+        "description": "Source of files with gray 28 x 28 images of digits (`image`) and their classes (`label`), used as \
+                        shapes; by default the digits are drawn",
+    });
+    let combinations = json!({
+        "type": "string", "enum": Combinations::ALL.map(Combinations::name),
+        "description": "Pairs of digit and color to generate; by default `all`",
+    });
+    [(SHAPES.to_string(), shapes), (COMBINATIONS.to_string(), combinations)].into()
 }
 
 pub(super) fn row(seed: u64, row: u64, combinations: Combinations, shapes: Option<&Shapes>) -> Result<Vec<Value>> {

@@ -13,6 +13,8 @@ use crate::error::Result;
 use crate::feature::{Feature, Features};
 use crate::rows::Value;
 
+pub(super) const SUMMARY: &str =
+    "Digits as images drawn by strokes, as sounds of a simple synthesizer, as words and as labels";
 /// Increases when the rows of a seed change.
 pub(super) const VERSION: u32 = 1;
 const CONTEXT: &str = "anyflow-datasets glyphs 1";

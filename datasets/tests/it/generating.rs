@@ -1,6 +1,8 @@
 //! Data generated from a seed.
 
 use anyflow_datasets::{Combinations, Dataset, Generation, Generator, generate, generated};
+use indexmap::IndexMap;
+use serde_json::{Value, json};
 
 fn generation(rows: u64, seed: u64) -> Generation {
     Generation::new(Generator::Glyphs, rows, seed)
@@ -47,6 +49,25 @@ fn a_file_is_recognized_by_its_content() {
 fn generators_are_found_by_name() {
     assert!(Generator::ALL.into_iter().all(|generator| Generator::named(generator.name()) == Some(generator)));
     assert_eq!(Generator::named("glyph"), None);
+}
+
+#[test]
+fn a_generator_takes_the_keys_that_it_describes() {
+    let with = |generator, parameters: Value, files: &[&str]| {
+        let files = files.iter().map(|key| (key.to_string(), vec!["file".into()])).collect::<IndexMap<_, _>>();
+        Generation::new(generator, 3, 1).with(parameters.as_object().unwrap(), files)
+    };
+    let described = Generator::Captions.parameters();
+    let words = described["combinations"]["enum"].as_array().unwrap();
+    let taken =
+        words.iter().map(|word| with(Generator::Captions, json!({"combinations": word}), &[]).unwrap().combinations);
+    assert_eq!(taken.collect::<Vec<_>>(), Combinations::ALL);
+    assert_eq!(described["shapes"]["format"], "source");
+    assert_eq!(with(Generator::Captions, json!({}), &["shapes"]).unwrap().shapes, [std::path::PathBuf::from("file")]);
+    assert!(with(Generator::Captions, json!({"combinations": "unseen"}), &[]).unwrap_err().contains("captions"));
+    assert!(Generator::Glyphs.parameters().is_empty());
+    assert!(with(Generator::Glyphs, json!({"combinations": "all"}), &[]).is_err());
+    assert!(with(Generator::Glyphs, json!({}), &["shapes"]).is_err());
 }
 
 #[test]

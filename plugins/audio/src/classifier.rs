@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::layers::{ClassifierHead, Conv2d, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{
     Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
@@ -11,8 +11,7 @@ pub struct Classifier {
     fine: Conv2d,
     middle: Conv2d,
     coarse: Conv2d,
-    hidden: Linear,
-    scores: Linear,
+    head: ClassifierHead,
 }
 
 const INPUT: Port = f32_port_in(&[axis("channel"), axis_of("band", "bands"), axis_of("frame", "frames")], 0, 1);
@@ -47,22 +46,20 @@ impl Module for Classifier {
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let Config { channel, bands, frames, classes } = parameters.read()?;
         elements(&[channel, bands, frames])?;
-        elements(&[classes])?;
         let flat = elements(&[32, bands / 8, frames / 8])
             .map_err(|_| Error::Parameters(format!("maps of {bands} x {frames} are too small; the least is 8 x 8")))?;
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, 16, 3, 1)?,
             middle: Conv2d::new(&(path / "middle"), 16, 32, 3, 1)?,
             coarse: Conv2d::new(&(path / "coarse"), 32, 32, 3, 1)?,
-            hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
-            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
+            head: ClassifierHead::new(path, flat, FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        self.scores.forward(&self.features(value, train)?)
+        self.head.scores(&self.features(value, train)?)
     }
 }
 
@@ -70,9 +67,7 @@ impl FeatureExtractor for Classifier {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
         let x = halve(&self.fine.forward(value)?.f_relu()?)?;
         let x = halve(&self.middle.forward(&x)?.f_relu()?)?;
-        let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
-        let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
-        Ok(self.hidden.forward(&x)?.f_relu()?)
+        self.head.features(&halve(&self.coarse.forward(&x)?.f_relu()?)?, train)
     }
 }
 

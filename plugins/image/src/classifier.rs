@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::layers::{ClassifierHead, Conv2d, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{
     Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, PerceptualEncoder, Role, RoleDescriptor, Scorer,
@@ -11,8 +11,7 @@ use anyflow_sdk::{
 pub struct Classifier {
     fine: Conv2d,
     coarse: Conv2d,
-    hidden: Linear,
-    scores: Linear,
+    head: ClassifierHead,
 }
 
 const INPUT: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
@@ -54,7 +53,6 @@ impl Module for Classifier {
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let Config { channel, height, width, classes } = parameters.read()?;
         elements(&[channel, height, width])?;
-        elements(&[classes])?;
         // The side after both convolutions: halved, minus the edge of the second kernel, halved.
         let side = |full: i64| (full / 2 - 4) / 2;
         let [fine, coarse] = MAPS;
@@ -64,15 +62,14 @@ impl Module for Classifier {
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), channel, fine, 5, 2)?,
             coarse: Conv2d::new(&(path / "coarse"), fine, coarse, 5, 0)?,
-            hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
-            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
+            head: ClassifierHead::new(path, flat, FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        self.scores.forward(&self.features(value, train)?)
+        self.head.scores(&self.features(value, train)?)
     }
 }
 
@@ -88,8 +85,7 @@ impl Classifier {
 impl FeatureExtractor for Classifier {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
         let [_, coarse] = self.maps(value)?;
-        let x = halve(&coarse)?.f_flatten(1, -1)?.f_dropout(0.3, train)?;
-        Ok(self.hidden.forward(&x)?.f_relu()?)
+        self.head.features(&halve(&coarse)?, train)
     }
 }
 

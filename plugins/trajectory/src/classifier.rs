@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::layers::{Linear, elements};
+use anyflow_sdk::layers::{ClassifierHead, Linear, elements};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{
     Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
@@ -9,8 +9,7 @@ use anyflow_sdk::{
 /// A perceptron for drawings.
 pub struct Classifier {
     wide: Linear,
-    hidden: Linear,
-    scores: Linear,
+    head: ClassifierHead,
 }
 
 const INPUT: Port = f32_port(&[axis_of("point", "points"), axis("coordinate")]);
@@ -46,25 +45,22 @@ impl Module for Classifier {
         let Config { points, coordinate, classes } = parameters.read()?;
         let flat = elements(&[points, coordinate])?;
         elements(&[flat, WIDE])?;
-        elements(&[classes])?;
         Ok(Classifier {
             wide: Linear::new(&(path / "wide"), flat, WIDE)?,
-            hidden: Linear::new(&(path / "hidden"), WIDE, FEATURES)?,
-            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
+            head: ClassifierHead::new(path, WIDE, FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        self.scores.forward(&self.features(value, train)?)
+        self.head.scores(&self.features(value, train)?)
     }
 }
 
 impl FeatureExtractor for Classifier {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        let x = self.wide.forward(&value.f_flatten(1, -1)?)?.f_relu()?.f_dropout(0.3, train)?;
-        Ok(self.hidden.forward(&x)?.f_relu()?)
+        self.head.features(&self.wide.forward(&value.f_flatten(1, -1)?)?.f_relu()?, train)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The module `classifier`.
 
-use anyflow_sdk::layers::{Conv2d, Linear, elements, halve};
+use anyflow_sdk::layers::{ClassifierHead, Conv2d, elements, halve};
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{
     Error, FeatureExtractor, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, Scorer, descriptor::*,
@@ -10,8 +10,7 @@ use anyflow_sdk::{
 pub struct Classifier {
     fine: Conv2d,
     coarse: Conv2d,
-    hidden: Linear,
-    scores: Linear,
+    head: ClassifierHead,
 }
 
 const INPUT: Port = f32_port_in(&[axis_of("frame", "frames"), axis("channel"), axis("height"), axis("width")], 0, 1);
@@ -48,31 +47,27 @@ impl Module for Classifier {
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let Config { frames, channel, height, width, classes } = parameters.read()?;
         elements(&[frames, channel, height, width])?;
-        elements(&[classes])?;
         let flat = elements(&[32, height / 4, width / 4]).map_err(|_| {
             Error::Parameters(format!("frames of {width} x {height} are too small; the least is 4 x 4"))
         })?;
         Ok(Classifier {
             fine: Conv2d::new(&(path / "fine"), frames * channel, 24, 5, 2)?,
             coarse: Conv2d::new(&(path / "coarse"), 24, 32, 3, 1)?,
-            hidden: Linear::new(&(path / "hidden"), flat, FEATURES)?,
-            scores: Linear::new(&(path / "scores"), FEATURES, classes)?,
+            head: ClassifierHead::new(path, flat, FEATURES, classes)?,
         })
     }
 }
 
 impl Scorer for Classifier {
     fn score(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
-        self.scores.forward(&self.features(value, train)?)
+        self.head.scores(&self.features(value, train)?)
     }
 }
 
 impl FeatureExtractor for Classifier {
     fn features(&self, value: &Tensor, train: bool) -> Result<Tensor, Error> {
         let x = halve(&self.fine.forward(&value.f_flatten(1, 2)?)?.f_relu()?)?;
-        let x = halve(&self.coarse.forward(&x)?.f_relu()?)?;
-        let x = x.f_flatten(1, -1)?.f_dropout(0.3, train)?;
-        Ok(self.hidden.forward(&x)?.f_relu()?)
+        self.head.features(&halve(&self.coarse.forward(&x)?.f_relu()?)?, train)
     }
 }
 

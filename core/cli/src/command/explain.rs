@@ -5,6 +5,7 @@ use anyflow_plan::reference::{self, KeyEntry, Section};
 
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
+use crate::generators;
 
 /// Arguments of `anyflow explain`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub fn run(args: &Args) -> Result<CommandResult> {
         let json = serde_json::to_value(&code).map_err(CliError::internal)?;
         return Ok(CommandResult::done(problem(&code), json));
     }
-    let sections = reference::find(&args.key).map_err(|hint| {
+    let sections = reference::find(&args.key, &generators::descriptors()).map_err(|hint| {
         let hint = match hint.suggestion {
             Some(name) => format!("; did you mean `{name}`?"),
             None => "; pipelines/REFERENCE.md lists all keys".into(),

@@ -1,7 +1,5 @@
 //! Rule: a contrastive loss compares two parts whose embeddings have the same size.
 
-use anyflow_config::ObjectiveConfig;
-
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{ModelGraph, Training};
@@ -13,10 +11,10 @@ pub(super) struct Contrast;
 impl Rule for Contrast {
     fn training(&self, training: &Training, report: &mut Report) {
         for stage in &training.stages {
-            let Some(ObjectiveConfig::Contrast(contrast)) = &stage.spec.objective else { continue };
-            if training.model.has(&contrast.with) && !stage.spec.train.is_empty() {
-                two_parts(stage.spec, &contrast.with, report);
-                one_size(stage.spec, &contrast.with, training.model, report);
+            let Some(partner) = stage.spec.objective.as_ref().and_then(|it| it.facts().partner()) else { continue };
+            if training.model.has(partner) && !stage.spec.train.is_empty() {
+                two_parts(stage.spec, partner, report);
+                one_size(stage.spec, partner, training.model, report);
             }
         }
     }

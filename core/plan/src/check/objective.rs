@@ -1,12 +1,11 @@
 //! Rule: the streams that an objective names take part, and every pattern of times has a noisy one.
 
-use anyflow_config::objective::Denoise;
-use anyflow_config::{ObjectiveConfig, State, TimeDistribution};
+use anyflow_config::{ObjectiveFacts, State};
 use indexmap::IndexMap;
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{ModelGraph, Training};
+use crate::graph::Training;
 use crate::plan::Trained;
 use crate::problem::{CodeEntry, Hint, Problem, problems};
 use crate::spec::StageSpec;
@@ -27,17 +26,14 @@ pub(super) struct ObjectiveStreams;
 impl Rule for ObjectiveStreams {
     fn training(&self, training: &Training, report: &mut Report) {
         for stage in &training.stages {
-            match (&stage.spec.objective, &stage.train) {
-                (Some(ObjectiveConfig::Denoise(options)), Some(Trained::Denoiser(name))) => {
-                    denoised(stage.spec, options, name, training.model, report);
+            let (Some(objective), Some(train)) = (&stage.spec.objective, &stage.train) else { continue };
+            let over = match train {
+                Trained::Denoiser { name, .. } => {
+                    Over { owner: format!("denoiser `{name}`"), streams: training.model.diffused(name) }
                 }
-                (Some(ObjectiveConfig::Statistics(options)), _) => {
-                    let known: Vec<String> = training.model.streams.keys().cloned().collect();
-                    let named = options.streams.iter().flatten();
-                    named.for_each(|name| among(stage.spec, "the model", name, &known, report));
-                }
-                _ => {}
-            }
+                _ => Over { owner: "the model".into(), streams: training.model.streams.keys().cloned().collect() },
+            };
+            take_part(stage.spec, objective.facts(), &over, report);
         }
     }
 
@@ -46,25 +42,23 @@ impl Rule for ObjectiveStreams {
     }
 }
 
-/// The streams that `denoise`, its times and its contrastive loss name.
-fn denoised(stage: &StageSpec, options: &Denoise, denoiser: &str, model: &ModelGraph, report: &mut Report) {
-    let over = model.diffused(denoiser);
-    for name in options.streams.iter().flatten() {
-        among(stage, &format!("denoiser `{denoiser}`"), name, &over, report);
-    }
-    let taking: Vec<String> = match &options.streams {
-        Some(named) => named.iter().filter(|name| over.contains(name)).cloned().collect(),
-        None => over,
+/// The streams that can take part, and whose they are.
+struct Over {
+    owner: String,
+    streams: Vec<String>,
+}
+
+/// The streams that an objective, its patterns of times and its comparison name.
+fn take_part(stage: &StageSpec, facts: &dyn ObjectiveFacts, over: &Over, report: &mut Report) {
+    facts.streams().into_iter().flatten().for_each(|name| among(stage, &over.owner, name, &over.streams, report));
+    let taking: Vec<String> = match facts.streams() {
+        Some(named) => named.iter().filter(|name| over.streams.contains(name)).cloned().collect(),
+        None => over.streams.clone(),
     };
-    let patterns = match &options.times {
-        TimeDistribution::Alternating(alternating) => Some(&alternating.patterns),
-        _ => None,
-    };
-    let of_patterns = patterns.into_iter().flatten().flat_map(IndexMap::keys);
-    let of_contrast = options.contrast.iter().filter_map(|contrast| contrast.stream.as_ref());
-    of_patterns.chain(of_contrast).for_each(|name| among(stage, &stage.label(), name, &taking, report));
+    let of_patterns = facts.patterns().into_iter().flatten().flat_map(IndexMap::keys);
+    of_patterns.chain(facts.compared()).for_each(|name| among(stage, &stage.label(), name, &taking, report));
     let is_idle = |pattern: &IndexMap<String, State>| !pattern.values().any(|state| state.has_loss());
-    if patterns.is_some_and(|patterns| patterns.is_empty() || patterns.iter().any(is_idle)) {
+    if facts.patterns().is_some_and(|patterns| patterns.is_empty() || patterns.iter().any(is_idle)) {
         report.error(stage.span, ObjectiveProblem::IdlePattern { stage: stage.label() });
     }
 }

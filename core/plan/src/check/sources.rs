@@ -1,22 +1,26 @@
-//! Rule: sources are read by tables, and shapes of generated sources come from files.
+//! Rule: sources are read by tables, or by generators of other sources.
+
+use indexmap::IndexMap;
 
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, Training};
+use crate::plan::Generated;
 use crate::problem::Caution;
 use crate::source::SpannedString;
-use crate::spec::{SourceSpec, TableSpec, unknown};
+use crate::spec::{SourceSpec, TableSpec};
 
 pub(super) struct Sources;
 
 impl Rule for Sources {
     fn training(&self, training: &Training, report: &mut Report) {
-        check(&training.spec.sources, columns(&training.spec.data), report);
+        check(&training.spec.sources, &training.generated, columns(&training.spec.data), report);
     }
 
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let spec = evaluation.spec;
-        check(&spec.sources, columns(&spec.data).chain(spec.reference.iter().map(|(_, written)| written)), report);
+        let columns = columns(&spec.data).chain(spec.reference.iter().map(|(_, written)| written));
+        check(&spec.sources, &evaluation.generated, columns, report);
     }
 }
 
@@ -26,16 +30,15 @@ fn columns<'t>(tables: impl IntoIterator<Item = &'t TableSpec>) -> impl Iterator
     tables.into_iter().flat_map(columns)
 }
 
-fn check<'t>(sources: &[SourceSpec], written: impl Iterator<Item = &'t SpannedString>, report: &mut Report) {
-    let files = || sources.iter().filter(|source| source.generated.is_none());
-    let shapes: Vec<&SpannedString> = sources.iter().filter_map(|source| source.shapes.as_ref()).collect();
-    for shapes in &shapes {
-        if !files().any(|source| source.name.value == shapes.value && !source.paths.is_empty()) {
-            unknown("source of files", shapes, files().map(|source| source.name.value.as_str()), report);
-        }
-    }
+fn check<'t>(
+    sources: &[SourceSpec],
+    generated: &IndexMap<String, Generated>,
+    written: impl Iterator<Item = &'t SpannedString>,
+    report: &mut Report,
+) {
     let of_tables = written.filter_map(|text| Some(text.value.split_once('.')?.0));
-    let read: Vec<&str> = of_tables.chain(shapes.iter().map(|shapes| shapes.value.as_str())).collect();
+    let of_generators = generated.values().flat_map(|made| made.sources.values()).map(String::as_str);
+    let read: Vec<&str> = of_tables.chain(of_generators).collect();
     for source in sources.iter().filter(|source| !read.contains(&source.name.value.as_str())) {
         let what = "source".into();
         let name = source.name.value.clone();

@@ -27,8 +27,8 @@ impl Rule for Trainable {
         for stage in &training.stages {
             let Some(name) = stage.spec.train.first() else { continue };
             match &stage.train {
-                Some(Trained::Stream(_)) => stream(name, training.model, report),
-                Some(Trained::Scorer(_)) => scorer(name, training, report),
+                Some(Trained::Stream { .. }) => stream(name, training.model, report),
+                Some(Trained::Scorer { .. }) => scorer(name, training, report),
                 _ => {}
             }
         }
@@ -39,7 +39,7 @@ impl Rule for Trainable {
     }
 }
 
-/// A stream is trained by reconstruction.
+/// The module of a trained stream encodes and decodes.
 fn stream(name: &SpannedString, model: &ModelGraph, report: &mut Report) {
     let Some(stream) = model.streams.get(&name.value) else { return };
     if !stream.has_module {

@@ -1,5 +1,6 @@
 //! A plan as boxes and arrows. Mermaid and SVG draw the same diagram.
 
+use anyflow_config::StageOptions;
 use indexmap::IndexMap;
 
 use crate::component::word;
@@ -148,7 +149,8 @@ fn training(plan: &TrainPlan) -> Diagram {
         }
     }
     for stage in &plan.stages {
-        let amount = if stage.steps > 0 { format!("{} x {}", stage.steps, stage.batch) } else { "all rows".into() };
+        let StageOptions { steps, batch, .. } = &stage.options;
+        let amount = steps.map_or("all rows".into(), |steps| format!("{steps} x {batch}"));
         let lines = vec![stage.name.clone(), trained(&stage.train), amount];
         let index = diagram.add(Look::Engine, lines);
         diagram.connect(tables.get(stage.data.as_str()).copied(), index, "");

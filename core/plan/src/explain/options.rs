@@ -1,6 +1,6 @@
 //! Options of kinds and components: all of them, or those that differ from their defaults.
 
-use anyflow_config::{Family, Guidance, Key, Kinds, ValueForm, json};
+use anyflow_config::{Family, Guidance, Key, Keyed, Kinds, ValueForm, json};
 use serde_json::{Map, Value as Json};
 
 use crate::catalog::Catalog;
@@ -20,6 +20,11 @@ impl Options<'_> {
     /// `kind (key value, ...)`.
     pub fn kind<K: Kinds>(self, kind: &K) -> String {
         self.of_family(K::FAMILY, &json(kind))
+    }
+
+    /// The name and the value of each option of a mapping.
+    pub fn rows<K: Keyed>(self, keys: &K) -> Vec<[String; 2]> {
+        self.shown(K::KEYS, &keys.object())
     }
 
     /// `kind (key value, ...)` of a kind as JSON.
@@ -53,12 +58,16 @@ impl Options<'_> {
     }
 
     fn of_keys(self, keys: &[Key], object: &Map<String, Json>) -> Vec<String> {
+        self.shown(keys, object).iter().map(|named| named.join(" ")).collect()
+    }
+
+    fn shown(self, keys: &[Key], object: &Map<String, Json>) -> Vec<[String; 2]> {
         let mut shown = Vec::new();
         for (name, value) in object.iter().filter(|(name, _)| *name != "kind") {
             let key = keys.iter().find(|key| key.name == name);
             let is_default = key.and_then(Key::default).as_ref() == Some(value);
             if self.is_all() || !is_default {
-                shown.push(format!("{name} {}", self.value(key.map(|key| key.form), value)));
+                shown.push([name.clone(), self.value(key.map(|key| key.form), value)]);
             }
         }
         shown

@@ -38,22 +38,13 @@ pub(crate) fn lines(plan: &TrainPlan, options: Options) -> String {
 
 fn stage(stage: &Stage, options: Options) -> Vec<Vec<String>> {
     let row = |word: &str, what: String| vec![String::new(), word.to_string(), what];
-    let calls =
-        if stage.micro_batch < stage.batch { format!(", {} per call", stage.micro_batch) } else { String::new() };
-    let steps = format!("{} x {} rows of {}{calls}", stage.steps, stage.batch, stage.data);
-    let mut rows = vec![vec![stage.name.clone(), "trains".into(), trained(&stage.train)]];
-    rows.push(if stage.steps > 0 { row("steps", steps) } else { row("reads", format!("all rows of {}", stage.data)) });
-    if !stage.keep.is_empty() {
-        let steps: Vec<String> = stage.keep.iter().map(u64::to_string).collect();
-        rows.push(row("keeps", format!("the weights after {} steps", steps.join(", "))));
-    }
-    if !stage.weights.is_empty() {
-        rows.push(row("weights", list(&stage.weights)));
-    }
-    rows.push(row("objective", options.kind(&stage.objective)));
-    if stage.train != Trained::Statistics {
-        let ema = if stage.ema > 0.0 || options.is_all() { format!("; ema {}", stage.ema) } else { String::new() };
-        rows.push(row("optimizer", options.kind(&stage.optimizer) + &ema));
+    let mut rows = vec![
+        vec![stage.name.clone(), "trains".into(), trained(&stage.train)],
+        row("reads", stage.data.clone()),
+        row("objective", options.kind(&stage.train.objective())),
+    ];
+    if !stage.train.is_nothing() {
+        rows.extend(options.rows(&stage.options).into_iter().map(|[name, value]| row(&name, value)));
     }
     rows
 }
@@ -61,10 +52,10 @@ fn stage(stage: &Stage, options: Options) -> Vec<Vec<String>> {
 /// The trained part of a stage, in words.
 pub(crate) fn trained(trained: &Trained) -> String {
     match trained {
-        Trained::Stream(name) => format!("stream {name}"),
-        Trained::Denoiser(name) => format!("denoiser {name}"),
-        Trained::Scorer(name) => format!("scorer {name}"),
-        Trained::Prompts(names) => format!("modules {}", list(names)),
-        Trained::Statistics => "nothing".into(),
+        Trained::Stream { name, .. } => format!("stream {name}"),
+        Trained::Denoiser { name, .. } => format!("denoiser {name}"),
+        Trained::Scorer { name, .. } => format!("scorer {name}"),
+        Trained::Modules { names, .. } => format!("modules {}", list(names)),
+        Trained::Nothing { .. } => "nothing".into(),
     }
 }

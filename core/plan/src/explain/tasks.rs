@@ -19,7 +19,7 @@ pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
         format!("data\n  {}\n", table(&plan.data)),
         section("reference", if plan.reference.is_empty() { Vec::new() } else { vec![vec![list(reference)]] }),
         section("variants", variants.collect()),
-        sizes(plan),
+        sizes(plan, options),
         section("tasks", tasks(&plan.tasks, options)),
         section("conflicts", tasks(&plan.conflicts, options)),
     ];
@@ -46,14 +46,11 @@ fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     vec![name.to_string(), sampler, format!("denoiser {}", variant.denoiser), given, other, changed]
 }
 
-fn sizes(plan: &EvalPlan) -> String {
-    let mut out = format!("{} rows per task, seeds {}\n", plan.rows, list(&plan.seeds));
+fn sizes(plan: &EvalPlan, options: Options) -> String {
+    let mut out = section("options", options.rows(&plan.options).into_iter().map(Vec::from).collect());
     if !plan.similarity.is_empty() {
         let pairs = plan.similarity.iter().map(|(stream, prompt)| format!("{stream} by {prompt}"));
         out.push_str(&format!("similarity of {}\n", list(pairs)));
-    }
-    if plan.independent {
-        out.push_str("joint streams also generated separately\n");
     }
     out
 }
@@ -66,8 +63,7 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
     let observed: Vec<String> = task.streams.0.iter().flat_map(|(stream, role)| observed(stream, role)).collect();
     let observed = if observed.is_empty() { "nothing".into() } else { list(observed) };
     let mut rest = Vec::new();
-    rest.extend(task.min_coherence.map(|least| format!("at least {least}")));
-    rest.extend(task.min_top1.map(|least| format!("nearest at least {least}")));
+    rest.extend(options.rows(&task.options).iter().map(|named| named.join(" ")));
     rest.extend(roles(&task.streams, &[STARTS, MARGINALIZES, ABSENT]));
     rest.extend(options.conditioning(given(&task.streams), task.guidance.as_ref()));
     let what = task.score.as_ref().map_or_else(|| list(task.streams.outputs()), classification);

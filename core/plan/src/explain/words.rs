@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
 use crate::plan::{Generated, Given, Roles, Scoring, StreamRole, Table};
 use crate::style::WIDEST_COLUMN;
@@ -84,9 +85,10 @@ pub(crate) fn list<T: Display>(items: impl IntoIterator<Item = T>) -> String {
 /// A source: its files, or its generator.
 pub(crate) fn source(name: &str, paths: &[String], generated: &IndexMap<String, Generated>) -> String {
     let Some(made) = generated.get(name) else { return list(paths) };
-    let combinations = made.combinations.as_ref().map(|which| format!(", combinations {which}"));
-    let shapes = made.shapes.as_ref().map(|from| format!(", shapes of {from}"));
-    let more = [combinations, shapes].into_iter().flatten().collect::<String>();
+    let word = |value: &Json| value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    let parameters = made.parameters.iter().map(|(key, value)| format!(", {key} {}", word(value)));
+    let sources = made.sources.iter().map(|(key, from)| format!(", {key} of {from}"));
+    let more: String = parameters.chain(sources).collect();
     format!("generated: {}, {} rows, seed {}{more}", made.generate, made.rows, made.seed)
 }
 

@@ -7,8 +7,8 @@ use crate::error::Report;
 use crate::graph::similarity::resolve_similarity;
 use crate::graph::tasks::resolve_tasks;
 use crate::graph::variants::resolve_variants;
-use crate::graph::{Asked, ModelGraph, resolve_column, resolve_scorer, resolve_table};
-use crate::plan::{ColumnRef, ScorerConfig, Table, Task, Variant};
+use crate::graph::{Asked, ModelGraph, resolve_column, resolve_generated, resolve_scorer, resolve_table};
+use crate::plan::{ColumnRef, Generated, ScorerConfig, Table, Task, Variant};
 use crate::problem::Caution;
 use crate::source::Source;
 use crate::spec::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, unknown};
@@ -19,6 +19,7 @@ pub(crate) struct Evaluation<'s> {
     pub model: &'s ModelGraph<'s>,
     /// Its model, then those of variants.
     pub models: &'s [ModelGraph<'s>],
+    pub generated: IndexMap<String, Generated>,
     pub data: Option<Table>,
     pub reference: IndexMap<String, ColumnRef>,
     pub judges: Vec<(&'s JudgeSpec, Option<ScorerConfig>)>,
@@ -37,6 +38,7 @@ pub(crate) fn resolve_evaluation<'s>(
     report: &mut Report,
 ) -> Option<Evaluation<'s>> {
     let model = models.first()?;
+    let generated = resolve_generated(&spec.sources, catalog, report);
     let data = spec.data.as_ref().map(|table| resolve_table(table, "`data`", &spec.sources, model, report));
     let reference = reference(spec, model, report);
     let judges = spec.judges.iter().map(|judge| {
@@ -49,7 +51,7 @@ pub(crate) fn resolve_evaluation<'s>(
     let asked = resolve_tasks(spec, model, report);
     let similarity = resolve_similarity(spec, model, report);
     let variants = asked.as_ref().and_then(|asked| resolve_variants(spec, models, source, asked, catalog, report));
-    Some(Evaluation { spec, model, models, data, reference, judges, asked, similarity, variants })
+    Some(Evaluation { spec, model, models, generated, data, reference, judges, asked, similarity, variants })
 }
 
 /// The columns of `reference`, one for each stream with a judge.

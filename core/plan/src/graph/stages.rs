@@ -37,7 +37,7 @@ impl<'s> StageNode<'s> {
     }
 }
 
-/// The trained part of a stage; the objective decides whether `train` names a stream, a denoiser, a scorer or prompts.
+/// The trained part of a stage; the objective decides whether `train` names a stream, a denoiser, a scorer or modules.
 fn trained(
     stage: &StageSpec,
     objective: &ObjectiveConfig,
@@ -46,20 +46,24 @@ fn trained(
     report: &mut Report,
 ) -> Option<Trained> {
     let only = |what: &str, known: Vec<&str>, report: &mut Report| only(stage, objective, what, &known, report);
-    match objective {
-        ObjectiveConfig::Statistics(_) => Some(Trained::Statistics),
-        ObjectiveConfig::Contrast(contrast) => prompts(stage, &contrast.with, model, report).map(Trained::Prompts),
-        ObjectiveConfig::Reconstruct(_) => {
-            only("stream", model.streams.keys().map(String::as_str).collect(), report).map(Trained::Stream)
+    Some(match objective.clone() {
+        ObjectiveConfig::Measurement(objective) => Trained::Nothing { objective },
+        ObjectiveConfig::ModuleObjective(own) => {
+            Trained::Modules { names: modules(stage, objective, model, report)?, objective: own }
         }
-        ObjectiveConfig::Denoise(_) => {
-            only("denoiser", model.denoisers.keys().map(String::as_str).collect(), report).map(Trained::Denoiser)
+        ObjectiveConfig::StreamObjective(objective) => {
+            let known = model.streams.keys().map(String::as_str).collect();
+            Trained::Stream { name: only("stream", known, report)?, objective }
         }
-        ObjectiveConfig::Classify(_) => {
-            let scorers = spec.scorers.iter().map(|scorer| scorer.name.value.as_str());
-            only("scorer", scorers.collect(), report).map(Trained::Scorer)
+        ObjectiveConfig::DenoiserObjective(objective) => {
+            let known = model.denoisers.keys().map(String::as_str).collect();
+            Trained::Denoiser { name: only("denoiser", known, report)?, objective }
         }
-    }
+        ObjectiveConfig::ScorerObjective(objective) => {
+            let known = spec.scorers.iter().map(|scorer| scorer.name.value.as_str()).collect();
+            Trained::Scorer { name: only("scorer", known, report)?, objective }
+        }
+    })
 }
 
 /// The one part of a kind (`what`) that `train` names.
@@ -89,8 +93,13 @@ fn only(
     Some(name.value.clone())
 }
 
-/// The trained prompts or streams of a contrastive loss. They and the partner (`with`) must exist.
-fn prompts(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Report) -> Option<Vec<String>> {
+/// The prompts and streams whose modules are trained. They and the partner of the objective must exist.
+fn modules(
+    stage: &StageSpec,
+    objective: &ObjectiveConfig,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<Vec<String>> {
     const WHAT: &str = "prompt or stream with a module";
     if stage.train.is_empty() {
         missing_train(stage, report);
@@ -100,10 +109,10 @@ fn prompts(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Re
     let known = || model.prompts.keys().chain(model.streams.keys()).map(String::as_str).filter(|name| has(name));
     let mut good = true;
     for name in stage.train.iter().filter(|name| !has(&name.value)) {
-        not_trainable("contrast", WHAT, name, known(), report);
+        not_trainable(objective.name(), WHAT, name, known(), report);
         good = false;
     }
-    if !has(partner) {
+    if let Some(partner) = objective.facts().partner().filter(|partner| !has(partner)) {
         unknown(WHAT, &SpannedString::new(partner.to_string(), stage.span), known(), report);
         good = false;
     }

@@ -1,5 +1,6 @@
 //! The tasks that `subsets` adds: all judged streams together, and the rest of them given each proper subset.
 
+use anyflow_config::TaskOptions;
 use indexmap::IndexMap;
 
 use crate::error::Report;
@@ -86,7 +87,7 @@ pub(super) fn add_subsets(
         give(&absent, &|_| StreamRole::Absent);
         let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
         let guidance = shared.map(|shared| shared.guidance.clone());
-        tasks.insert(name, Task { streams, guidance, min_coherence: None, min_top1: None, score: None });
+        tasks.insert(name, Task { streams, guidance, options: TaskOptions::default(), score: None });
     }
 }
 

@@ -87,7 +87,7 @@ fn task(
         Some(score) => Some(resolve_scoring(score, model, report)?),
         None => None,
     };
-    Some(Task { streams, guidance, min_coherence: task.min_coherence, min_top1: task.min_top1, score })
+    Some(Task { streams, guidance, options: task.options.clone(), score })
 }
 
 /// Adds the prompts of a task, which its denoiser must attend to.

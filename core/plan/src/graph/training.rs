@@ -4,14 +4,15 @@ use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::{ModelGraph, StageNode, parts, resolve_scorer, resolve_table};
-use crate::plan::{ScorerConfig, Table};
+use crate::graph::{ModelGraph, StageNode, parts, resolve_generated, resolve_scorer, resolve_table};
+use crate::plan::{Generated, ScorerConfig, Table};
 use crate::spec::{TrainingSpec, unknown};
 
 /// A training with its names resolved.
 pub(crate) struct Training<'s> {
     pub spec: &'s TrainingSpec,
     pub model: &'s ModelGraph<'s>,
+    pub generated: IndexMap<String, Generated>,
     pub tables: IndexMap<String, Table>,
     /// Scorers in the order of the file; `None` if one is wrong, which was reported.
     pub scorers: Vec<Option<ScorerConfig>>,
@@ -25,6 +26,7 @@ pub(crate) fn resolve_training<'s>(
     catalog: &Catalog,
     report: &mut Report,
 ) -> Training<'s> {
+    let generated = resolve_generated(&spec.sources, catalog, report);
     let tables = spec.data.iter().map(|table| {
         let label = format!("table `{}`", table.name.value);
         (table.name.value.clone(), resolve_table(table, &label, &spec.sources, model, report))
@@ -38,7 +40,7 @@ pub(crate) fn resolve_training<'s>(
     let stages = spec.stages.iter().map(|stage| StageNode::resolve(stage, spec, model, report)).collect();
     fresh(spec, model, report);
     taken(spec, model, report);
-    Training { spec, model, tables, scorers, stages }
+    Training { spec, model, generated, tables, scorers, stages }
 }
 
 /// The parts that are initialized anew must exist.

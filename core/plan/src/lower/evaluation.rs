@@ -17,15 +17,13 @@ pub(crate) fn lower(evaluation: &Evaluation, source: &Source, data_root: Option<
         model: evaluation.model.plan()?,
         judges: judges.collect::<Option<_>>()?,
         sources: sources::files(&spec.sources, source, data_root),
-        generated: sources::generated(&spec.sources),
+        generated: evaluation.generated.clone(),
         data: evaluation.data.clone()?,
         reference: evaluation.reference.clone(),
         variants: evaluation.variants.clone()?,
-        rows: spec.rows?,
-        seeds: spec.seeds.clone(),
+        options: spec.options.clone()?,
         tasks: asked.tasks.clone(),
         similarity: evaluation.similarity.clone(),
-        independent: spec.independent,
         conflicts: asked.conflicts.clone(),
     })
 }

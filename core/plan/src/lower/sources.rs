@@ -2,14 +2,8 @@
 
 use indexmap::IndexMap;
 
-use crate::plan::Generated;
 use crate::source::{Source, joined};
 use crate::spec::SourceSpec;
-
-/// The sources that are generated.
-pub(crate) fn generated(sources: &[SourceSpec]) -> IndexMap<String, Generated> {
-    sources.iter().filter_map(|spec| Some((spec.name.value.clone(), spec.generated.clone()?))).collect()
-}
 
 /// The files of every source, in the data folder. A generated source becomes a file in the output folder.
 pub(crate) fn files(sources: &[SourceSpec], source: &Source, data_root: Option<&str>) -> IndexMap<String, Vec<String>> {

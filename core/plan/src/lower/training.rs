@@ -1,13 +1,15 @@
 //! The plan of a training.
 
+use anyflow_config::StageOptions;
+
 use crate::graph::{StageNode, Training, parts};
 use crate::lower::sources;
-use crate::plan::{PLAN_FORMAT, Stage, TrainPlan, Trained};
+use crate::plan::{PLAN_FORMAT, Stage, TrainPlan};
 use crate::source::Source;
 
 /// Makes the plan of a training without errors; `None` if it has errors.
 pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str>) -> Option<TrainPlan> {
-    let Training { spec, model, tables, scorers, stages } = training;
+    let Training { spec, model, generated, tables, scorers, stages } = training;
     let names = spec.scorers.iter().map(|scorer| scorer.name.value.clone());
     let scorers = names.zip(scorers).map(|(name, scorer)| Some((name, scorer.clone()?)));
     Some(TrainPlan {
@@ -20,7 +22,7 @@ pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str
         take: parts::files(&spec.take, source)?,
         scorers: scorers.collect::<Option<_>>()?,
         sources: sources::files(&spec.sources, source, data_root),
-        generated: sources::generated(&spec.sources),
+        generated: generated.clone(),
         data: tables.clone(),
         stages: stages.iter().map(stage).collect::<Option<_>>()?,
         seed: spec.seed?,
@@ -30,18 +32,11 @@ pub(crate) fn lower(training: &Training, source: &Source, data_root: Option<&str
 fn stage(node: &StageNode) -> Option<Stage> {
     let spec = node.spec;
     let train = node.train.clone()?;
-    let reads_once = train == Trained::Statistics;
+    let options = spec.options.clone()?;
     Some(Stage {
         name: spec.name.as_ref()?.value.clone(),
+        options: if train.is_nothing() { StageOptions::default() } else { options },
         train,
-        objective: spec.objective.clone()?,
         data: node.table?.name.value.clone(),
-        steps: if reads_once { 0 } else { spec.steps? },
-        keep: if reads_once { Vec::new() } else { spec.keep.iter().map(|step| step.value).collect() },
-        batch: spec.batch?,
-        micro_batch: spec.micro_batch.or(spec.batch)?,
-        optimizer: spec.optimizer.clone()?,
-        ema: spec.ema?,
-        weights: spec.weights.iter().map(|name| name.value.clone()).collect(),
     })
 }

@@ -1,6 +1,6 @@
 //! Evaluations: variants of models and samplers, and their tasks.
 
-use anyflow_config::{Guidance, Sampling};
+use anyflow_config::{EvaluationOptions, Guidance, Sampling, TaskOptions};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -32,18 +32,14 @@ pub struct EvalPlan {
     pub reference: IndexMap<String, ColumnRef>,
     /// Variants by name; at least one. Thresholds of tasks apply to the first.
     pub variants: IndexMap<String, Variant>,
-    /// Rows per task.
-    pub rows: u64,
-    /// Seeds; results show their spread.
-    pub seeds: Vec<u64>,
+    /// How all tasks are evaluated.
+    #[serde(flatten)]
+    pub options: EvaluationOptions,
     /// Tasks by name.
     pub tasks: IndexMap<String, Task>,
     /// Stream -> prompt that embeds it, to compare it with other generated streams.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub similarity: IndexMap<String, String>,
-    /// True if each stream of a joint task is also generated separately, from the same noise.
-    #[serde(default)]
-    pub independent: bool,
     /// Tasks conditioned on two prompts from rows of different classes, with weights from (1, 0) to (0, 1).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub conflicts: IndexMap<String, Task>,
@@ -80,11 +76,9 @@ pub struct Task {
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
-    /// Minimum coherence, if any; the evaluation fails below it.
-    pub min_coherence: Option<f64>,
-    /// Minimum share of rows whose nearest held-out row is their own, by perceptual distance if the judge has one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub min_top1: Option<f64>,
+    /// Its thresholds.
+    #[serde(flatten)]
+    pub options: TaskOptions,
     /// Classification by the only output instead of generation; without classes, retrieval among the values of all rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score: Option<Scoring>,

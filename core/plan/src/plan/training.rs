@@ -1,8 +1,11 @@
 //! Trainings: sources, tables and stages.
 
-use anyflow_config::{ObjectiveConfig, OptimizerConfig};
+use anyflow_config::{
+    DenoiserObjective, Measurement, ModuleObjective, ObjectiveConfig, ScorerObjective, StageOptions, StreamObjective,
+};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
 
 use super::{Component, Model, WeightsPart};
 
@@ -62,18 +65,18 @@ pub struct ScorerConfig {
 /// A generated source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Generated {
-    /// The generator, by its name in the datasets crate.
+    /// The generator, by its name in the catalog.
     pub generate: String,
     /// Rows.
     pub rows: u64,
     /// Seed of the rows.
     pub seed: u64,
-    /// The source with the digit shapes of captions, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shapes: Option<String>,
-    /// The combinations to generate, by their name in the datasets crate, if written.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub combinations: Option<String>,
+    /// The written keys of the generator, except for sources.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub parameters: Map<String, Json>,
+    /// Its written keys that name sources of files.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sources: IndexMap<String, String>,
 }
 
 /// Rows from one or several sources.
@@ -104,42 +107,68 @@ pub struct ColumnRef {
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// The trained part.
+    /// The trained part, with its objective.
     pub train: Trained,
-    /// What it minimizes.
-    pub objective: ObjectiveConfig,
     /// Table to read.
     pub data: String,
-    /// Optimizer steps.
-    pub steps: u64,
-    /// Steps after which the weights are written to a file of their own, ascending and below `steps`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keep: Vec<u64>,
-    /// Rows per optimizer step.
-    pub batch: u64,
-    /// Rows per network call, at most `batch`; gradients are accumulated.
-    pub micro_batch: u64,
-    /// Optimizer and learning rate schedule.
-    pub optimizer: OptimizerConfig,
-    /// Decay of the exponential moving average of the weights; 0 for none.
-    pub ema: f64,
-    /// Weights of the denoiser to train, by name; `*` matches any characters. Empty for all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub weights: Vec<String>,
+    /// How it trains. Without effect if it trains nothing.
+    #[serde(flatten)]
+    pub options: StageOptions,
 }
 
-/// The trained part of a stage.
+/// The trained part of a stage, with an objective that can train it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trained {
     /// The module of a stream.
-    Stream(String),
+    Stream {
+        /// The stream.
+        name: String,
+        /// What the stage minimizes.
+        objective: StreamObjective,
+    },
     /// A denoiser. The modules of its streams are frozen.
-    Denoiser(String),
+    Denoiser {
+        /// The denoiser.
+        name: String,
+        /// What the stage minimizes.
+        objective: DenoiserObjective,
+    },
     /// A scorer.
-    Scorer(String),
-    /// The modules of prompts and streams. The partner of the contrastive loss is frozen unless it is named.
-    Prompts(Vec<String>),
-    /// Nothing: the stage measures latent statistics.
-    Statistics,
+    Scorer {
+        /// The scorer.
+        name: String,
+        /// What the stage minimizes.
+        objective: ScorerObjective,
+    },
+    /// The modules of prompts and streams. The partner of the objective is frozen unless it is named.
+    Modules {
+        /// The prompts and streams.
+        names: Vec<String>,
+        /// What the stage minimizes.
+        objective: ModuleObjective,
+    },
+    /// Nothing.
+    Nothing {
+        /// What the stage measures.
+        objective: Measurement,
+    },
+}
+
+impl Trained {
+    /// The objective.
+    pub fn objective(&self) -> ObjectiveConfig {
+        match self {
+            Trained::Stream { objective, .. } => objective.clone().into(),
+            Trained::Denoiser { objective, .. } => objective.clone().into(),
+            Trained::Scorer { objective, .. } => objective.clone().into(),
+            Trained::Modules { objective, .. } => objective.clone().into(),
+            Trained::Nothing { objective } => objective.clone().into(),
+        }
+    }
+
+    /// True if it has no weights.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Trained::Nothing { .. })
+    }
 }

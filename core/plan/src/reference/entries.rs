@@ -1,14 +1,16 @@
 //! All sections of the reference, from the tables of the surface.
 
 use anyflow_config::{Family, Key, Mapping};
+use serde_json::Value as Json;
 
-use crate::reference::value::{describe, nested};
+use crate::descriptor::{GeneratorDescriptor, Generators};
+use crate::reference::value::{describe, described, nested};
 use crate::reference::{Examples, KeyEntry, Section};
-use crate::surface::{EVALUATION, FAMILIES, MODEL, PIPELINE, TRAINING};
+use crate::surface::{EVALUATION, FAMILIES, GENERATED, MODEL, PIPELINE, TRAINING};
 
 /// The mappings in the order of their use, then the kinds by family.
-pub(super) fn sections(examples: &Examples) -> Vec<Section> {
-    let mut sections = Sections { examples, list: Vec::new() };
+pub(super) fn sections(examples: &Examples, generators: &Generators) -> Vec<Section> {
+    let mut sections = Sections { examples, generators, list: Vec::new() };
     for root in [&PIPELINE, &MODEL, &TRAINING, &EVALUATION] {
         sections.mapping(root);
     }
@@ -20,6 +22,7 @@ pub(super) fn sections(examples: &Examples) -> Vec<Section> {
 
 struct Sections<'e> {
     examples: &'e Examples,
+    generators: &'e Generators,
     list: Vec<Section>,
 }
 
@@ -27,6 +30,11 @@ impl Sections<'_> {
     fn mapping(&mut self, mapping: &Mapping) {
         if !self.list.iter().any(|section| section.name == mapping.name) {
             self.add(mapping.name.to_string(), "", mapping.keys);
+            if std::ptr::eq(mapping, &GENERATED) {
+                for (name, generator) in self.generators {
+                    self.generator(name, generator);
+                }
+            }
         }
     }
 
@@ -37,6 +45,24 @@ impl Sections<'_> {
         for kind in family.kinds() {
             self.add(format!("{}.{}", family.path, kind.name), kind.about, kind.keys);
         }
+    }
+
+    fn generator(&mut self, name: &str, generator: &GeneratorDescriptor) {
+        let section = format!("{}.{name}", GENERATED.name);
+        let entry = |(key, schema): (&String, &Json)| {
+            let key = format!("{section}.{key}");
+            KeyEntry {
+                value: described(schema),
+                required: false,
+                default: None,
+                about: schema["description"].as_str().unwrap_or_default().to_string(),
+                used_in: self.examples.get(&key).cloned(),
+                key,
+            }
+        };
+        let keys = generator.parameters.iter().map(entry).collect();
+        let used_in = self.examples.get(&section).cloned();
+        self.list.push(Section { about: generator.summary.clone(), used_in, keys, name: section });
     }
 
     /// Adds a section, then the mappings of its keys.

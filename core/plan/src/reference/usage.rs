@@ -54,6 +54,17 @@ fn of_mapping(mapping: &Mapping, node: &Node, used: &mut BTreeSet<String>) {
     of_keys(mapping.name, mapping.keys, entries(node), used);
 }
 
+/// The keys of the thing that the first key names are in a section of their own.
+fn of_described(mapping: &Mapping, node: &Node, used: &mut BTreeSet<String>) {
+    of_mapping(mapping, node, used);
+    let named = entries(node).iter().find(|entry| entry.key.value == mapping.keys[0].name);
+    let Some(Content::String(name)) = named.map(|entry| &entry.node.content) else { return };
+    let section = format!("{}.{name}", mapping.name);
+    let is_own = |entry: &&Entry| !mapping.keys.iter().any(|key| key.name == entry.key.value);
+    used.extend(entries(node).iter().filter(is_own).map(|entry| format!("{section}.{}", entry.key.value)));
+    used.insert(section);
+}
+
 fn of_form(form: &ValueForm, node: &Node, used: &mut BTreeSet<String>) {
     match (form, &node.content) {
         (ValueForm::Kind(family), _) => of_kind(family, node, used),
@@ -64,6 +75,7 @@ fn of_form(form: &ValueForm, node: &Node, used: &mut BTreeSet<String>) {
         (ValueForm::Or(_, of), Content::Mapping(_)) | (ValueForm::Or(of, _), _) => of_form(of, node, used),
         (ValueForm::Names(of), _) => entries(node).iter().for_each(|entry| of_form(of, &entry.node, used)),
         (ValueForm::Mapping(mapping), _) => of_mapping(mapping, node, used),
+        (ValueForm::Described(mapping), _) => of_described(mapping, node, used),
         (ValueForm::OneOf(mappings), _) => {
             let has = |mapping: &&&Mapping| entries(node).iter().any(|entry| entry.key.value == mapping.keys[0].name);
             if let Some(mapping) = mappings.iter().find(has) {

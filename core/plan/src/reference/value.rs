@@ -18,17 +18,14 @@ pub(super) fn describe(form: &ValueForm) -> String {
             let low = if *above { format!("number above {minimum}") } else { format!("number from {minimum}") };
             if maximum.is_finite() { format!("{low} to {maximum}") } else { low }
         }
-        ValueForm::Choice(words) => {
-            let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-            words.join(", ")
-        }
+        ValueForm::Choice(words) => quoted(words.iter().copied()),
         ValueForm::Kind(family) => format!("{{kind: {}, ...}}", family.path),
         ValueForm::Use => "plugin/component, or {use: plugin/component, parameter: value, ...}".into(),
         ValueForm::List(of) => format!("list of: {}", describe(of)),
         ValueForm::OneOrMore(of) => format!("{}, or a list of these", describe(of)),
         ValueForm::Or(one, other) => format!("{}, or {}", describe(one), describe(other)),
         ValueForm::Names(of) => format!("name: {}", describe(of)),
-        ValueForm::Mapping(mapping) => format!("{{{} keys}}", mapping.name),
+        ValueForm::Mapping(mapping) | ValueForm::Described(mapping) => format!("{{{} keys}}", mapping.name),
         ValueForm::OneOf(mappings) => {
             let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name).collect();
             format!("{{{} keys}}", names.join(" | "))
@@ -37,12 +34,24 @@ pub(super) fn describe(form: &ValueForm) -> String {
     }
 }
 
+/// The values of a described parameter.
+pub(super) fn described(schema: &Json) -> String {
+    match schema["enum"].as_array() {
+        Some(words) => quoted(words.iter().filter_map(Json::as_str)),
+        None => schema["type"].as_str().unwrap_or("any value").to_string(),
+    }
+}
+
+fn quoted<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    words.map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
 /// The mappings inside a form.
 pub(super) fn nested(form: &ValueForm) -> Vec<&'static Mapping> {
     match form {
         ValueForm::List(of) | ValueForm::OneOrMore(of) | ValueForm::Names(of) => nested(of),
         ValueForm::Or(one, other) => [nested(one), nested(other)].concat(),
-        ValueForm::Mapping(mapping) => vec![mapping],
+        ValueForm::Mapping(mapping) | ValueForm::Described(mapping) => vec![mapping],
         ValueForm::OneOf(mappings) => mappings.to_vec(),
         ValueForm::Either(forms) => forms.iter().flat_map(nested).collect(),
         _ => Vec::new(),

@@ -1,6 +1,6 @@
 //! An evaluation as written.
 
-use anyflow_config::Sampling;
+use anyflow_config::{EvaluationOptions, Sampling, ScoreTaskOptions, TaskOptions};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -28,14 +28,12 @@ pub(crate) struct EvaluationSpec {
     pub sampler: Option<Sampling>,
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
-    pub rows: Option<u64>,
-    pub seeds: Vec<u64>,
+    pub options: Option<EvaluationOptions>,
     pub tasks: Vec<TaskSpec>,
     /// Position of `subsets`, if it is true.
     pub subsets: Option<Span>,
     /// Stream -> prompt.
     pub similarity: Vec<(SpannedString, SpannedString)>,
-    pub independent: bool,
     /// Tasks with the two prompts as their conditions.
     pub conflicts: Vec<TaskSpec>,
     pub variants: Vec<VariantSpec>,
@@ -70,8 +68,7 @@ pub(crate) struct JudgeSpec {
 pub(crate) struct TaskSpec {
     pub name: SpannedString,
     pub roles: RolesSpec,
-    pub min_coherence: Option<f64>,
-    pub min_top1: Option<f64>,
+    pub options: TaskOptions,
     /// Classification instead of generation.
     pub score: Option<ScoringSpec>,
 }
@@ -83,8 +80,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
     let tasks = fields.names("tasks", report).iter().filter_map(|entry| task(entry, report)).collect();
     let variants = fields.names("variants", report).iter().map(|entry| variant(entry, report)).collect();
     let conflicts = fields.names("conflicts", report).iter().filter_map(|entry| conflict(entry, report)).collect();
-    let subsets = flag(&fields, "subsets", report);
-    let independent = flag(&fields, "independent", report).is_some();
+    let subsets = fields.json("subsets", report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span);
     Some(EvaluationSpec {
         name: fields.text("name", report).inspect(|name| check_file_name(name, report)),
         sources: sources(&fields, report),
@@ -95,30 +91,14 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         sampler: fields.typed("sampler", report),
         guidance: guidance(&fields, report),
         given: given(&fields, report),
-        rows: fields.integer("rows", report),
-        seeds: seeds(&fields, report),
+        options: fields.value(report),
         tasks,
         subsets,
         similarity: fields.pairs("similarity", report),
-        independent,
         conflicts,
         variants,
         span: root.span,
     })
-}
-
-/// Position of a flag, if it is true.
-fn flag(fields: &Fields, name: &str, report: &mut Report) -> Option<Span> {
-    fields.json(name, report).filter(|json| json.value == Json::Bool(true)).map(|json| json.span)
-}
-
-fn seeds(fields: &Fields, report: &mut Report) -> Vec<u64> {
-    match fields.json("seeds", report) {
-        Some(json) => {
-            json.value.as_array().map(|list| list.iter().filter_map(Json::as_u64).collect()).unwrap_or_default()
-        }
-        None => vec![0],
-    }
 }
 
 fn judge(entry: &Entry, report: &mut Report) -> JudgeSpec {
@@ -166,7 +146,7 @@ fn conflict(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
     let fields = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report)?;
     let condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
     let roles = RolesSpec { condition, ..roles(&fields, "generate", report) };
-    Some(TaskSpec { name: entry.key.clone(), roles, min_coherence: None, min_top1: None, score: None })
+    Some(TaskSpec { name: entry.key.clone(), roles, options: TaskOptions::default(), score: None })
 }
 
 fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
@@ -180,7 +160,9 @@ fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
         Some(score) => scoring_roles(&fields, score, report),
         None => roles(&fields, "generate", report),
     };
-    let min_coherence = fields.number("min_coherence", report);
-    let min_top1 = fields.number("min_top1", report);
-    Some(TaskSpec { name: entry.key.clone(), roles, min_coherence, min_top1, score })
+    let options = match &score {
+        Some(_) => fields.value::<ScoreTaskOptions>(report).map(TaskOptions::from),
+        None => fields.value(report),
+    };
+    Some(TaskSpec { name: entry.key.clone(), roles, options: options.unwrap_or_default(), score })
 }

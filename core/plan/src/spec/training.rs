@@ -1,13 +1,11 @@
 //! A training as written, and the parts it shares with evaluations: sources and tables.
 
-use anyflow_config::{ObjectiveConfig, OptimizerConfig, ValueForm};
+use anyflow_config::{ObjectiveConfig, StageOptions, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::plan::Generated;
-use crate::problem::Caution;
-use crate::source::{Span, Spanned, SpannedString};
+use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::parts::parts;
 use crate::spec::{PartSpec, Use, check_name, check_unique, open};
@@ -33,9 +31,17 @@ pub(crate) struct TrainingSpec {
 pub(crate) struct SourceSpec {
     pub name: SpannedString,
     pub paths: Vec<SpannedString>,
-    pub generated: Option<Generated>,
-    /// For a generated source: the source of its shapes.
-    pub shapes: Option<SpannedString>,
+    pub generated: Option<GeneratedSpec>,
+}
+
+/// A source that is generated.
+#[derive(Debug)]
+pub(crate) struct GeneratedSpec {
+    pub generate: Option<SpannedString>,
+    pub rows: Option<u64>,
+    pub seed: Option<u64>,
+    /// The keys of its generator.
+    pub parameters: Vec<Entry>,
 }
 
 /// Rows made of sources.
@@ -64,16 +70,17 @@ pub(crate) struct StageSpec {
     pub train: Vec<SpannedString>,
     pub objective: Option<ObjectiveConfig>,
     pub data: Option<SpannedString>,
-    pub steps: Option<u64>,
-    pub keep: Vec<Spanned<u64>>,
-    pub batch: Option<u64>,
-    pub micro_batch: Option<u64>,
-    pub optimizer: Option<OptimizerConfig>,
-    pub ema: Option<f64>,
-    pub weights: Vec<SpannedString>,
-    /// Written keys, with their positions.
-    pub written: Vec<SpannedString>,
+    pub options: Option<StageOptions>,
+    pub written: Vec<WrittenKey>,
     pub span: Span,
+}
+
+/// A written key.
+#[derive(Debug)]
+pub(crate) struct WrittenKey {
+    pub key: SpannedString,
+    /// The positions of the items of its list.
+    pub items: Vec<Span>,
 }
 
 impl StageSpec {
@@ -82,9 +89,9 @@ impl StageSpec {
         self.name.as_ref().map_or("a stage".into(), |name| format!("stage `{}`", name.value))
     }
 
-    /// The position of a key, if it is written.
-    pub fn key(&self, name: &str) -> Option<Span> {
-        self.written.iter().find(|key| key.value == name).map(|key| key.span)
+    /// A key, if it is written.
+    pub fn key(&self, name: &str) -> Option<&WrittenKey> {
+        self.written.iter().find(|written| written.key.value == name)
     }
 }
 
@@ -120,40 +127,22 @@ fn source(entry: &Entry, report: &mut Report) -> SourceSpec {
     let items: &[Node] = match &entry.node.content {
         Content::List(items) => items,
         Content::Mapping(_) => {
-            let (generated, shapes) = generated(entry, what, report).unzip();
-            return SourceSpec { name, paths: Vec::new(), generated, shapes: shapes.flatten() };
+            return SourceSpec { generated: generated(entry, what, report), paths: Vec::new(), name };
         }
         _ => std::slice::from_ref(&entry.node),
     };
     let paths = items.iter().filter_map(|item| surface::text(item, &what, report)).collect();
-    SourceSpec { name, paths, generated: None, shapes: None }
+    SourceSpec { name, paths, generated: None }
 }
 
-fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<(Generated, Option<SpannedString>)> {
-    let fields = Fields::open(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
-    let word = |key: &str, report: &mut Report| {
-        fields.json(key, report).and_then(|json| Some(json.value.as_str()?.to_string()))
-    };
-    let generate = word("generate", report);
-    let combinations = word("combinations", report);
-    let shapes = fields.text("shapes", report);
-    if generate.as_deref().is_some_and(|kind| kind != "captions") {
-        for key in ["shapes", "combinations"].into_iter().filter_map(|key| fields.entry(key)) {
-            let at = key.key.span;
-            let key = key.key.value.clone();
-            report.warning(at, Caution::NoEffect { key, reason: "only `generate: captions` uses it".into() });
-        }
-    }
-    let rows = fields.integer("rows", report);
-    let seed = fields.integer("seed", report);
-    let made = Generated {
-        generate: generate?,
-        rows: rows?,
-        seed: seed?,
-        shapes: shapes.as_ref().map(|shapes| shapes.value.clone()),
-        combinations,
-    };
-    Some((made, shapes))
+fn generated(entry: &Entry, within: String, report: &mut Report) -> Option<GeneratedSpec> {
+    let fields = Fields::open_described(&entry.node, &surface::GENERATED, within, entry.key.span, report)?;
+    Some(GeneratedSpec {
+        generate: fields.text("generate", report),
+        rows: fields.integer("rows", report),
+        seed: fields.integer("seed", report),
+        parameters: fields.others().cloned().collect(),
+    })
 }
 
 /// A table.
@@ -214,15 +203,17 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         train: fields.texts("train", report),
         objective: fields.typed("objective", report),
         data: fields.text("data", report),
-        steps: fields.integer("steps", report),
-        keep: fields.integers("keep", report),
-        batch: fields.integer("batch", report),
-        micro_batch: fields.integer("micro_batch", report),
-        optimizer: fields.typed("optimizer", report),
-        ema: fields.number("ema", report),
-        weights: fields.texts("weights", report),
-        written: entries.iter().map(|entry| entry.key.clone()).collect(),
+        options: fields.value(report),
+        written: entries.iter().map(written).collect(),
         span: name.as_ref().map_or(span, |name| name.span),
         name,
     })
+}
+
+fn written(entry: &Entry) -> WrittenKey {
+    let items = match &entry.node.content {
+        Content::List(items) => items.iter().map(|item| item.span).collect(),
+        _ => Vec::new(),
+    };
+    WrittenKey { key: entry.key.clone(), items }
 }

@@ -27,30 +27,49 @@ impl<'a> Fields<'a> {
         owner: Span,
         report: &mut Report,
     ) -> Option<Self> {
+        let fields = Self::of(node, mapping, within, report)?;
+        for entry in fields.others() {
+            let name = entry.key.value.as_str();
+            let hint = Hint::among(name, mapping.keys.iter().map(|key| key.name));
+            let within = fields.within.clone();
+            report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
+        }
+        fields.require(owner, report);
+        Some(fields)
+    }
+
+    /// Opens a mapping that has keys of a described thing as well, which are [`Fields::others`].
+    pub fn open_described(
+        node: &'a Node,
+        mapping: &'static Mapping,
+        within: String,
+        owner: Span,
+        report: &mut Report,
+    ) -> Option<Self> {
+        let fields = Self::of(node, mapping, within, report)?;
+        fields.require(owner, report);
+        Some(fields)
+    }
+
+    fn of(node: &'a Node, mapping: &'static Mapping, within: String, report: &mut Report) -> Option<Self> {
         let Content::Mapping(entries) = &node.content else {
             ValueForm::Mapping(mapping).wrong(node, &within, report);
             return None;
         };
-        let fields = Fields { entries, mapping, within };
-        fields.refuse_unknown(report);
-        for key in mapping.keys.iter().filter(|key| key.is_required()) {
-            if fields.entry(key.name).is_none() {
-                let problem = Problem::MissingKey { key: key.name.into(), within: fields.within.clone() };
-                report.error(owner, problem);
-            }
-        }
-        Some(fields)
+        Some(Fields { entries, mapping, within })
     }
 
-    fn refuse_unknown(&self, report: &mut Report) {
-        for entry in self.entries {
-            let name = entry.key.value.as_str();
-            if self.key(name).is_none() {
-                let hint = Hint::among(name, self.mapping.keys.iter().map(|key| key.name));
-                let within = self.within.clone();
-                report.error(entry.key.span, Problem::UnknownKey { key: name.into(), within, hint });
+    fn require(&self, owner: Span, report: &mut Report) {
+        for key in self.mapping.keys.iter().filter(|key| key.is_required()) {
+            if self.entry(key.name).is_none() {
+                report.error(owner, Problem::MissingKey { key: key.name.into(), within: self.within.clone() });
             }
         }
+    }
+
+    /// The entries that are no keys of the mapping.
+    pub fn others(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter().filter(|entry| self.key(&entry.key.value).is_none())
     }
 
     fn key(&self, name: &str) -> Option<&'static Key> {
@@ -90,9 +109,9 @@ impl<'a> Fields<'a> {
         serde_json::from_value(json.value).map_err(internal).ok()
     }
 
-    /// All keys as a type; `None` if one of them is wrong.
+    /// The keys of a type, which may be a part of the mapping; `None` if one of them is wrong.
     pub fn value<T: Keyed>(&self, report: &mut Report) -> Option<T> {
-        let all = self.all(report)?;
+        let all = self.those(T::KEYS, report)?;
         let span = self.entries.first().map_or(Span::default(), |entry| entry.key.span);
         let internal = |text| report.error(span, Problem::Internal { text: format!("{}: {text}", self.within) });
         T::read(all).map_err(internal).ok()
@@ -100,9 +119,13 @@ impl<'a> Fields<'a> {
 
     /// The values of all keys that are written or have a default; `None` if one of them is wrong or missing.
     pub fn all(&self, report: &mut Report) -> Option<Map<String, Json>> {
+        self.those(self.mapping.keys, report)
+    }
+
+    fn those(&self, keys: &[Key], report: &mut Report) -> Option<Map<String, Json>> {
         let mut all = Map::new();
         let mut good = true;
-        for key in self.mapping.keys {
+        for key in keys {
             if let Some(value) = self.json(key.name, report) {
                 all.insert(key.name.into(), value.value);
             } else {
@@ -115,19 +138,6 @@ impl<'a> Fields<'a> {
     /// An integer.
     pub fn integer(&self, name: &str, report: &mut Report) -> Option<u64> {
         self.json(name, report)?.value.as_u64()
-    }
-
-    /// Several whole numbers, each with its place.
-    pub fn integers(&self, name: &str, report: &mut Report) -> Vec<Spanned<u64>> {
-        let values = self.json(name, report).map(|json| json.value).unwrap_or_default();
-        let Some(Content::List(items)) = self.entry(name).map(|entry| &entry.node.content) else { return Vec::new() };
-        let numbers = values.as_array().into_iter().flatten().filter_map(Json::as_u64);
-        numbers.zip(items).map(|(number, item)| Spanned::new(number, item.span)).collect()
-    }
-
-    /// A number.
-    pub fn number(&self, name: &str, report: &mut Report) -> Option<f64> {
-        self.json(name, report)?.value.as_f64()
     }
 
     /// A string.

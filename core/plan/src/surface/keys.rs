@@ -29,7 +29,7 @@ const FORMAT: Key = required(
 const NAME: Key = required("name", ValueForm::String, "Name, shown to people");
 const MODEL_PATH: Key = required("model", ValueForm::String, "Path of the model file, relative to this file");
 
-static SOURCE_FORMS: [ValueForm; 2] = [ValueForm::OneOrMore(&ValueForm::String), ValueForm::Mapping(&GENERATED)];
+static SOURCE_FORMS: [ValueForm; 2] = [ValueForm::OneOrMore(&ValueForm::String), ValueForm::Described(&GENERATED)];
 static SOURCE: ValueForm = ValueForm::Either(&SOURCE_FORMS);
 const SOURCES: Key = required(
     "sources",

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use anyflow_datasets::Generator;
+use anyflow_plan::descriptor::{GeneratorDescriptor, Generators};
 use anyflow_plan::plan::Job;
 use anyflow_plan::{Catalog, Errors, FileKind, Format, Override, Source, Warning, explain};
 
@@ -10,15 +12,25 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The plugins of the fixtures.
+/// The plugins of the fixtures, and the generators.
 pub fn catalog() -> Catalog {
-    let mut catalog = Catalog::default();
+    let mut catalog = Catalog { generators: generators(), ..Catalog::default() };
     for name in ["image", "audio", "text", "label"] {
         let path = folder().join(format!("tests/descriptors/{name}.json"));
         let descriptor = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         catalog.plugins.insert(name.into(), (descriptor, format!("plugins/lib{name}.so")));
     }
     catalog
+}
+
+/// The generators of the datasets.
+pub fn generators() -> Generators {
+    let described = |generator: Generator| {
+        let descriptor =
+            GeneratorDescriptor { summary: generator.summary().into(), parameters: generator.parameters() };
+        (generator.name().to_string(), descriptor)
+    };
+    Generator::ALL.into_iter().map(described).collect()
 }
 
 /// A file of `tests/files`, under a path that is the same on every machine.

@@ -185,7 +185,7 @@ fn variants_have_weights_and_codecs_of_their_own() {
 fn a_task_may_require_rows_to_be_nearest_to_their_own() {
     let case = companions("eval").edit("generate: [image]}", "generate: [image], min_top1: 0.5}");
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
-    assert_eq!((plan.tasks["colour"].min_top1, plan.tasks["colour"].min_coherence), (Some(0.5), None));
+    assert_eq!((plan.tasks["colour"].options.min_top1, plan.tasks["colour"].options.min_coherence), (Some(0.5), None));
 }
 
 #[test]

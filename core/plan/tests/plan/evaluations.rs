@@ -2,6 +2,8 @@
 
 use anyflow_plan::model_paths;
 use anyflow_plan::plan::{EvalPlan, Generated, Job, StreamRole};
+use indexmap::IndexMap;
+use serde_json::Map;
 
 use crate::bench::Case;
 
@@ -23,7 +25,7 @@ fn subsets_are_all_ways_from_some_streams_to_the_others() {
     // Of four streams there are 14 proper subsets; `joint` is written.
     assert_eq!(names[written..].len(), 14);
     assert_eq!(names[0], "joint");
-    assert_eq!(plan.tasks["joint"].min_coherence, Some(0.85));
+    assert_eq!(plan.tasks["joint"].options.min_coherence, Some(0.85));
     assert_eq!(
         names[written..][..5],
         [
@@ -111,7 +113,7 @@ fn references_and_generated_sources() {
     let plan = plan(&case);
     assert_eq!(
         plan.generated["seen"],
-        Generated { generate: "glyphs".into(), rows: 20, seed: 3, shapes: None, combinations: None }
+        Generated { generate: "glyphs".into(), rows: 20, seed: 3, parameters: Map::new(), sources: IndexMap::new() }
     );
     assert_eq!(plan.sources["seen"], ["data/seen.parquet"]);
     assert_eq!((plan.reference["image"].source.as_str(), plan.reference["image"].column.as_str()), ("seen", "image"));

@@ -162,7 +162,7 @@ const STEPS: &str = "steps: 20000";
 fn weights_are_kept_after_steps_that_the_stage_takes() {
     let kept = Case::of("train.yaml").edit(STEPS, "steps: 20000\n    keep: [750, 1500]");
     let Ok((Job::Train(plan), _)) = kept.compile() else { panic!("{}", kept.said()) };
-    assert_eq!(plan.stages.last().unwrap().keep, [750, 1500]);
+    assert_eq!(plan.stages.last().unwrap().options.keep(), [750, 1500]);
     let (plain, _) = Case::of("train.yaml").compile().unwrap();
     let text = serde_json::to_string(&plain).unwrap();
     assert!(!text.contains("\"keep\""), "a training without it is the job that it was");

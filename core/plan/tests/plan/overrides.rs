@@ -70,15 +70,19 @@ fn stages_and_keys_of_trainings() {
     let Job::Train(plan) = case.compile().unwrap().0 else { panic!("no training") };
     let stage = plan.stages.iter().find(|stage| stage.name == "diffusion").unwrap();
     assert_eq!(
-        (stage.steps, plan.seed, serde_json::to_value(&stage.optimizer).unwrap()["lr"].as_f64()),
+        (stage.options.steps(), plan.seed, serde_json::to_value(&stage.options.optimizer).unwrap()["lr"].as_f64()),
         (10, 5, Some(2e-4))
     );
-    assert_eq!((stage.batch, stage.micro_batch, plan.start), (256, 256, None), "a call takes the whole batch");
+    assert_eq!(
+        (stage.options.batch, stage.options.micro_batch(), plan.start),
+        (256, 256, None),
+        "a call takes the whole batch"
+    );
     let case = Case::of("train.yaml").edit("seed: 1\n", "seed: 1\nstart: weights/digits.safetensors\nfresh: [joint]\n");
     let case = case.set("diffusion.micro_batch=64");
     let Job::Train(plan) = case.compile().unwrap().0 else { panic!("no training") };
     let stage = plan.stages.iter().find(|stage| stage.name == "diffusion").unwrap();
-    assert_eq!((stage.batch, stage.micro_batch), (256, 64));
+    assert_eq!((stage.options.batch, stage.options.micro_batch()), (256, 64));
     assert_eq!(plan.start.as_deref(), Some("mld/weights/digits.safetensors"), "beside the file");
     assert_eq!(plan.fresh, ["joint"]);
 }
@@ -87,7 +91,10 @@ fn stages_and_keys_of_trainings() {
 fn keys_and_tasks_of_evaluations() {
     let case = Case::of("eval.yaml").set("rows=50").set("seeds=[4]").set("tasks.joint.min_coherence=0.1");
     let Job::Eval(plan) = case.compile().unwrap().0 else { panic!("no evaluation") };
-    assert_eq!((plan.rows, plan.seeds, plan.tasks["joint"].min_coherence), (50, vec![4], Some(0.1)));
+    assert_eq!(
+        (plan.options.rows, plan.options.seeds, plan.tasks["joint"].options.min_coherence),
+        (50, vec![4], Some(0.1))
+    );
 }
 
 #[test]

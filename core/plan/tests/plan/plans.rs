@@ -1,8 +1,9 @@
 //! Every file of `tests/files` compiles without a warning; the printed plan is a snapshot.
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Form, Job, Op, RunPlan, StreamRole};
+use anyflow_plan::plan::{Form, Job, Op, RunPlan, Stage, StreamRole};
 use anyflow_plan::{FileKind, Format, explain, kind_of, model_paths};
+use serde_json::json;
 
 use crate::bench::{Case, file, names, snapshot, text, told};
 
@@ -165,4 +166,17 @@ fn only_tuples(head: &str) -> String {
     let unused = ["  pictures:", "  recordings:", "  words:"];
     let kept = head.lines().filter(|line| unused.iter().all(|table| !line.starts_with(table)));
     kept.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_plan_has_no_objective_that_cannot_train_its_part() {
+    let stage = |part: &str, objective: &str| {
+        let train = json!({part: {"name": "x", "objective": {"kind": objective}}});
+        serde_json::from_value::<Stage>(json!({"name": "s", "train": train, "data": "rows", "steps": 5}))
+    };
+    let trained = stage("denoiser", "denoise").unwrap();
+    assert_eq!((trained.options.steps(), trained.train.objective().name()), (5, "denoise"));
+    let error = stage("stream", "denoise").unwrap_err().to_string();
+    assert!(error.contains("unknown objective of a stream \"denoise\""), "{error}");
+    assert!(stage("nothing", "classify").is_err());
 }

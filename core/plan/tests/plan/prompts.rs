@@ -105,7 +105,7 @@ fn a_conflict_is_between_two_prompts() {
     };
     let case = conflict("words, picture").edit("tasks:", "independent: true\ntasks:");
     let Ok((Job::Eval(plan), _)) = case.compile() else { panic!("{}", case.said()) };
-    assert!(plan.independent);
+    assert!(plan.options.independent);
     assert_eq!(
         plan.conflicts["mixed"].streams.names(StreamRole::is_condition).collect::<Vec<_>>(),
         ["words", "picture"]

@@ -78,5 +78,5 @@ fn patterns_and_contrast_name_streams_that_take_part() {
     reading("train").edit("stream: query, weight", "stream: picture, weight").check("error-contrast-stream");
     reading("train").edit("train: [query, picture]", "train: [image, pictur]").check("error-contrast-names");
     reading("train").edit("shapes: shapes", "shapes: shape").check("error-shapes");
-    reading("train").edit("generate: captions", "generate: glyphs").check("warning-shapes");
+    reading("train").edit("generate: captions", "generate: glyphs").check("error-generator-key");
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyflow_plan::Source;
 use anyflow_plan::reference::{self, Examples};
 
-use crate::bench::folder;
+use crate::bench::{folder, generators};
 
 fn pipelines() -> PathBuf {
     folder().join("../../pipelines")
@@ -62,14 +62,17 @@ fn the_reference_is_up_to_date() {
     let mut lines = String::new();
     examples.iter().for_each(|(key, file)| writeln!(lines, "{key}\t{file}").unwrap());
     assert_fresh(&folder().join("src/reference/examples.tsv"), &lines);
-    assert_fresh(&pipelines().join("REFERENCE.md"), &reference::markdown(&reference::sections(&examples)));
+    assert_fresh(
+        &pipelines().join("REFERENCE.md"),
+        &reference::markdown(&reference::sections(&examples, &generators())),
+    );
 }
 
 #[test]
 fn every_key_and_kind_ships_with_a_file_that_uses_it() {
     let examples = examples();
     let mut unused = Vec::new();
-    for section in reference::sections(&examples) {
+    for section in reference::sections(&examples, &generators()) {
         if section.is_kind() && section.used_in.is_none() {
             unused.push(section.name.clone());
         }
@@ -81,13 +84,13 @@ fn every_key_and_kind_ships_with_a_file_that_uses_it() {
 #[test]
 fn keys_are_found_by_the_end_of_their_name() {
     let keys = |name: &str| -> Vec<String> {
-        let sections = reference::find(name).unwrap();
+        let sections = reference::find(name, &generators()).unwrap();
         sections.iter().flat_map(|section| &section.keys).map(|entry| entry.key.clone()).collect()
     };
     assert_eq!(keys("sampler.ddim.eta"), ["sampler.ddim.eta"]);
     assert_eq!(keys("ddim"), ["sampler.ddim.eta"]);
     assert_eq!(keys("eta"), ["sampler.ddim.eta", "sampler.euler-ancestral.eta"]);
     assert!(keys("sampler").contains(&"sampler.steps".to_string()));
-    assert_eq!(reference::find("obsrve").unwrap_err().suggestion.as_deref(), Some("observe"));
-    assert_eq!(reference::find("xyzzy").unwrap_err().suggestion, None);
+    assert_eq!(reference::find("obsrve", &generators()).unwrap_err().suggestion.as_deref(), Some("observe"));
+    assert_eq!(reference::find("xyzzy", &generators()).unwrap_err().suggestion, None);
 }

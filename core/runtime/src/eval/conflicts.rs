@@ -43,14 +43,14 @@ pub fn answer(
     events: &Events,
 ) -> Result<IndexMap<String, Vec<Mixture>>> {
     let plan = held_out.plan;
-    events.begin(part, Some(plan.rows * (plan.seeds.len() * WEIGHTS.len()) as u64), "rows", 0);
+    events.begin(part, Some(plan.options.rows * (plan.options.seeds.len() * WEIGHTS.len()) as u64), "rows", 0);
     let mut found: IndexMap<&String, [Probabilities; WEIGHTS.len()]> = IndexMap::new();
     let mut done = 0;
-    for seed in &plan.seeds {
+    for seed in &plan.options.seeds {
         let tuples = held_out.tuples(*seed);
         let classes = held_out.classes(&tuples)?;
         let others = of_another_class(&classes).ok_or_else(|| {
-            RunError::Data(format!("{part}: all {} rows have the same class; increase `rows`", plan.rows))
+            RunError::Data(format!("{part}: all {} rows have the same class; increase `rows`", plan.options.rows))
         })?;
         let other_classes: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
         let mut arrays = Arrays::new();
@@ -59,7 +59,7 @@ pub fn answer(
             let array = if index == 0 { array } else { array.f_index_select(0, &Tensor::from_slice(&others))? };
             arrays.insert(prompt.clone(), array);
         }
-        let inputs = Inputs { arrays, rows: plan.rows };
+        let inputs = Inputs { arrays, rows: plan.options.rows };
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
             let mixed = Diffusion { streams: mixed(&task.streams, weight), ..task.diffusion(sampler.variant, *seed) };
             for (stream, array) in sampler.generate(part, &mixed, &inputs)? {
@@ -69,7 +69,7 @@ pub fn answer(
                 probabilities.first.push(probability(judge, &written, &classes, held_out)?);
                 probabilities.second.push(probability(judge, &written, &other_classes, held_out)?);
             }
-            done += plan.rows;
+            done += plan.options.rows;
             events.progress(part, done, Map::new());
         }
     }

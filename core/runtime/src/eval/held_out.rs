@@ -150,7 +150,7 @@ impl<'a> HeldOut<'a> {
         let data = TableData::read(&table, &reading)?;
         let Some(array) = data.array(stream) else { return Ok(None) };
         let mut rows = shuffled(&uniforms(0, "\0evaluation/reference", data.all().rows()));
-        rows.truncate(self.plan.rows as usize * self.plan.seeds.len());
+        rows.truncate(self.plan.options.rows as usize * self.plan.options.seeds.len());
         Verdicts::of_arrays(judge, &picked(array, &rows)?, self.session.device)?.moments()
     }
 
@@ -196,7 +196,7 @@ impl<'a> HeldOut<'a> {
 
     /// Draws the tuples of a seed. Rows of the first source repeat only if there are too few; partners are random.
     pub fn tuples(&self, seed: u64) -> Tuples {
-        let rows = self.plan.rows as usize;
+        let rows = self.plan.options.rows as usize;
         let all = self.data.all().rows();
         let uniforms = uniforms(seed, "\0evaluation/tuples", all + rows * DRAWS);
         let (for_order, partners) = uniforms.split_at(all);
@@ -264,7 +264,7 @@ impl<'a> HeldOut<'a> {
         for (features, own) in unit_vectors(features)?.f_split(CHUNK, 0)?.iter().zip(own.chunks(CHUNK as usize)) {
             by_features.add(&Tensor::f_cdist(features, all, 2.0, None::<i64>)?, own)?;
         }
-        let few = (self.plan.rows as usize).min(at.len());
+        let few = (self.plan.options.rows as usize).min(at.len());
         let perceptual = self.perceptual(stream, &picked(&written.array, &at[..few])?, &own[..few])?;
         Ok(Some(Comparison { features: by_features, perceptual }))
     }

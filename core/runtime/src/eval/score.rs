@@ -33,17 +33,17 @@ pub fn answer(
     events: &Events,
 ) -> Result<Answer> {
     let plan = held_out.plan;
-    let all = plan.rows * plan.seeds.len() as u64;
+    let all = plan.options.rows * plan.options.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
     let calls = sampler.network_calls();
     let mut sampled = Duration::ZERO;
     let mut accuracies = Vec::new();
     let mut confusion: Option<Confusion> = None;
     let mut recalls = IndexMap::<String, Vec<f64>>::new();
-    for (done, seed) in plan.seeds.iter().enumerate() {
+    for (done, seed) in plan.options.seeds.iter().enumerate() {
         let tuples = held_out.tuples(*seed);
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.rows };
+        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.options.rows };
         let started = Instant::now();
         let predicted = sampler.predict(part, &diffusion, scoring, &inputs)?;
         sampled += started.elapsed();
@@ -65,7 +65,7 @@ pub fn answer(
             accuracies.push(figures::accuracy(&verdicts, &truth));
             confusion.get_or_insert_with(|| Confusion::new(scoring.classes.len() as i64)).add(&truth, &verdicts);
         }
-        events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
+        events.progress(part, (done as u64 + 1) * plan.options.rows, Map::new());
     }
     let names: Vec<String> = scoring.classes.iter().map(|(name, _)| name.clone()).collect();
     let coherence = Figure::of(accuracies);

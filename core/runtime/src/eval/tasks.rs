@@ -38,7 +38,7 @@ pub fn answer(
     events: &Events,
 ) -> Result<Answered> {
     let plan = held_out.plan;
-    let all = plan.rows * plan.seeds.len() as u64;
+    let all = plan.options.rows * plan.options.seeds.len() as u64;
     events.begin(part, Some(all), "rows", 0);
     let mut calls = 0;
     let mut sampled = Duration::ZERO;
@@ -48,12 +48,12 @@ pub fn answer(
     let mut independent = Fits::default();
     let mut streams: IndexMap<&String, Gathered> = IndexMap::new();
     let mut samples = None;
-    for (done, seed) in plan.seeds.iter().enumerate() {
+    for (done, seed) in plan.options.seeds.iter().enumerate() {
         let _span = tracing::info_span!("task", part, seed).entered();
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.rows };
+        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.options.rows };
         let before = sampler.network_calls();
         let started = Instant::now();
         let generated = sampler.generate(part, &diffusion, &inputs)?;
@@ -73,7 +73,7 @@ pub fn answer(
         }
         if generated.len() > 1 {
             joint.add(part, &generated, sampler, held_out)?;
-            if plan.independent {
+            if plan.options.independent {
                 let apart = sampler.independent(part, &diffusion, &inputs)?;
                 independent.add(part, &judged(apart, held_out)?, sampler, held_out)?;
             }
@@ -83,7 +83,7 @@ pub fn answer(
         }
         let verdicts: Vec<_> = generated.into_values().map(|judged| judged.verdicts.classes).collect();
         coherence.push(if is_free { figures::agreement(&verdicts) } else { figures::all_right(&verdicts, &truth) });
-        events.progress(part, (done as u64 + 1) * plan.rows, Map::new());
+        events.progress(part, (done as u64 + 1) * plan.options.rows, Map::new());
     }
     let coherence = Figure::of(coherence);
     let seconds = sampled.as_secs_f64();

@@ -1,4 +1,5 @@
-//! Training objectives. Each file holds the options of one objective, the rows of its steps, and its loss.
+//! Training objectives. Each file holds one: what it prepares, the rows of its steps, and its loss. To add one, declare it
+//! in `core/config/src/objective.rs`, write its file, and add its arm to [`prepare`].
 
 mod augment;
 mod classify;
@@ -7,15 +8,19 @@ mod denoise;
 mod reconstruct;
 mod statistics;
 
-use anyflow_config::ObjectiveConfig as Options;
+use anyflow_config::{DenoiserObjective, Measurement, ModuleObjective, ScorerObjective, StreamObjective};
 use anyflow_plan::plan::Trained;
+use serde_json::Value;
 use tch::Tensor;
 
 use super::cache::LatentCache;
 use super::frozen::Setting;
+use crate::Result;
 use crate::table::{RowNeeds, Tuples};
-use crate::{Result, RunError};
-pub use statistics::measure;
+use classify::Classify;
+use contrast::Contrast;
+use denoise::Denoise;
+use reconstruct::Reconstruct;
 
 /// The name of the loss among a step's figures.
 pub const LOSS: &str = "loss";
@@ -92,29 +97,41 @@ impl StepBatch {
     }
 }
 
-/// Prepares an objective: encodes the streams that it needs with their frozen encoders, or reads them from the cache.
+/// The work of a stage.
+pub enum Prepared<'a> {
+    /// Steps that minimize an objective.
+    Objective(Box<dyn Objective + 'a>),
+    /// Nothing is left to do: what the stage measured, as a summary.
+    Measured(Value),
+}
+
+impl<'a, O: Objective + 'a> From<O> for Prepared<'a> {
+    fn from(objective: O) -> Self {
+        Prepared::Objective(Box::new(objective))
+    }
+}
+
+/// Prepares an objective: encodes the streams that it needs with their frozen encoders, or reads them from the cache. A
+/// measurement is taken at once.
 ///
 /// # Errors
-/// Errors of plugins; the disk; a class of the table that the scorer does not have.
-pub fn prepare<'a>(
-    options: Options,
-    trained: &'a Trained,
-    setting: Setting<'a>,
-    cache: &LatentCache<'_>,
-) -> Result<Box<dyn Objective + 'a>> {
-    Ok(match (options, trained) {
-        (Options::Reconstruct(options), Trained::Stream(name)) => {
-            Box::new(reconstruct::Reconstruct { options, name, setting })
+/// Errors of plugins; the disk; a class of the table that the scorer does not have; a stream to measure that no row has.
+pub fn prepare<'a>(trained: &'a Trained, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Prepared<'a>> {
+    Ok(match trained {
+        Trained::Stream { name, objective: StreamObjective::Reconstruct(options) } => {
+            Reconstruct::prepare(options, name, setting).into()
         }
-        (Options::Denoise(options), Trained::Denoiser(name)) => {
-            Box::new(denoise::Denoise::new(options, name, setting, cache)?)
+        Trained::Denoiser { name, objective: DenoiserObjective::Denoise(options) } => {
+            Denoise::prepare(options, name, setting, cache)?.into()
         }
-        (Options::Contrast(options), Trained::Prompts(names)) => {
-            Box::new(contrast::Contrast::new(options, names, setting, cache)?)
+        Trained::Modules { names, objective: ModuleObjective::Contrast(options) } => {
+            Contrast::prepare(options, names, setting, cache)?.into()
         }
-        (Options::Classify(options), Trained::Scorer(name)) => {
-            Box::new(classify::Classify::new(options, name, setting)?)
+        Trained::Scorer { name, objective: ScorerObjective::Classify(options) } => {
+            Classify::prepare(options, name, setting)?.into()
         }
-        (options, trained) => return Err(RunError::Internal(format!("{options:?} cannot train {trained:?}"))),
+        Trained::Nothing { objective: Measurement::Statistics(options) } => {
+            Prepared::Measured(statistics::measure(options, setting, cache)?)
+        }
     })
 }

@@ -26,11 +26,11 @@ impl StateDict {
     /// Errors of plugins; a pattern of `weights` that matches no weight.
     pub fn of(stage: &Stage, trainee: &Trainee) -> Result<StateDict> {
         match &stage.train {
-            Trained::Denoiser(name) => {
+            Trained::Denoiser { name, .. } => {
                 let all = trainee.session.denoisers[name].parameters();
                 Ok(StateDict { trainable: chosen(stage, all)?, buffers: Vec::new() })
             }
-            Trained::Prompts(names) => {
+            Trained::Modules { names, .. } => {
                 let mut parameters = StateDict::default();
                 for name in names {
                     let StateDict { trainable, buffers } = of_module(stage, &trainee.session.streams[name].module)?;
@@ -40,9 +40,9 @@ impl StateDict {
                 }
                 Ok(parameters)
             }
-            Trained::Stream(name) => of_module(stage, &trainee.session.streams[name].module),
-            Trained::Scorer(name) => of_module(stage, &trainee.scorers[name].module),
-            Trained::Statistics => of_module(stage, &None),
+            Trained::Stream { name, .. } => of_module(stage, &trainee.session.streams[name].module),
+            Trained::Scorer { name, .. } => of_module(stage, &trainee.scorers[name].module),
+            Trained::Nothing { .. } => Ok(StateDict::default()),
         }
     }
 }
@@ -58,7 +58,7 @@ fn of_module(stage: &Stage, module: &Option<Module>) -> Result<StateDict> {
 
 /// Chooses the weights of a denoiser by the stage's patterns, and turns off the gradients of the others.
 fn chosen(stage: &Stage, all: Named) -> Result<Named> {
-    let patterns = &stage.weights;
+    let patterns = stage.options.weights.as_deref().unwrap_or_default();
     if let Some(idle) = patterns.iter().find(|pattern| !all.iter().any(|(name, _)| matches(pattern, name))) {
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         return Err(RunError::Data(format!(

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyflow_config::ObjectiveConfig as Options;
+use anyflow_config::StageOptions;
 use anyflow_diffusion::Optimizer;
 use anyflow_plan::plan::Stage;
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ use super::folder::TrainingFolder;
 use super::frozen::Setting;
 use super::guard::{Guard, MOST_ROLLBACKS};
 use super::metrics::{Recent, StepFigures};
-use super::objective::{ACCURACY, LOSS, Objective, StepKey, StepLoss, measure, prepare};
+use super::objective::{ACCURACY, LOSS, Objective, Prepared, StepKey, StepLoss, prepare};
 use super::parameters::{Named, StateDict};
 use super::state::{SavedState, StageFile, StateFiles};
 use crate::checkpoint;
@@ -84,21 +84,22 @@ impl StageRun<'_> {
     /// Errors of plugins; the disk; a loss that stays NaN or infinite.
     pub fn run(&self) -> Result<Value> {
         let setting = Setting { trainee: self.trainee, data: self.data };
-        if let Options::Statistics(options) = &self.stage.objective {
-            return measure(options, setting, self.cache);
-        }
-        let objective = prepare(self.stage.objective.clone(), &self.stage.train, setting, self.cache)?;
+        let objective = match prepare(&self.stage.train, setting, self.cache)? {
+            Prepared::Objective(objective) => objective,
+            Prepared::Measured(summary) => return Ok(summary),
+        };
+        let StageOptions { optimizer, ema, batch, .. } = &self.stage.options;
         let selection = self.select(&objective.needs())?;
         let StateDict { trainable, buffers } = StateDict::of(self.stage, self.trainee)?;
         let weights = trainable.iter().map(|(_, t)| t.numel()).sum::<usize>();
-        let optimizer = Optimizer::new(self.stage.optimizer.clone(), self.stage.steps, self.stage.ema, trainable)
+        let optimizer = Optimizer::new(optimizer.clone(), self.stage.options.steps(), *ema, trainable)
             .map_err(RunError::diffusion(&self.stage.name))?;
         let states = StateFiles::of(self.folder, StageFile { index: self.index, name: &self.stage.name });
         let guard = self.resume(&states, &optimizer, buffers)?;
-        self.events.begin(&self.stage.name, Some(self.stage.steps), "steps", guard.step);
+        self.events.begin(&self.stage.name, Some(self.stage.options.steps()), "steps", guard.step);
         // Each stage draws from its own seed, and each step from (seed, step).
         let seed = self.seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(self.index as u64);
-        let draws = BatchDraws::new(selection.rows(), self.stage.batch, guard.seed(seed));
+        let draws = BatchDraws::new(selection.rows(), *batch, guard.seed(seed));
         let mut work = Work { objective, optimizer, guard, states, selection, draws, seed };
         let Finished { last, steps_per_second } = self.steps(&mut work)?;
         work.optimizer.settle().map_err(RunError::diffusion(&self.stage.name))?;
@@ -149,16 +150,17 @@ impl StageRun<'_> {
         let mut saved = Instant::now();
         let mut recent = Recent::default();
         let mut last = Value::Null;
+        let all = self.stage.options.steps();
         let mut step = work.guard.step;
         let second = step + 1;
         let mut warm = None;
-        while step < self.stage.steps {
+        while step < all {
             let _span = tracing::info_span!("step", stage = name, step).entered();
             let figures = self.step(work, step)?;
             warm.get_or_insert_with(Instant::now);
             step += 1;
-            let is_logged = step.is_multiple_of(LOG_EVERY) || step == self.stage.steps;
-            let is_kept = self.stage.keep.contains(&step);
+            let is_logged = step.is_multiple_of(LOG_EVERY) || step == all;
+            let is_kept = self.stage.options.keep().contains(&step);
             // The check is free on a CPU. On other devices it would wait for the device.
             let is_checked = is_logged || is_kept || self.trainee.session.device == Device::Cpu;
             if is_checked && work.optimizer.failed().map_err(RunError::diffusion(name))? {
@@ -180,7 +182,7 @@ impl StageRun<'_> {
             self.events.progress(name, step, shown(&last, unit));
             work.guard.keep(step)?;
             let is_due = step.is_multiple_of(SAVE_STEPS) || saved.elapsed() > SAVE_EVERY;
-            if is_due && step < self.stage.steps {
+            if is_due && step < all {
                 work.states.save(work.guard.state(), step, work.guard.rollbacks)?;
                 saved = Instant::now();
             }
@@ -194,8 +196,8 @@ impl StageRun<'_> {
         let seed = work.guard.seed(work.seed);
         crate::seed_libtorch(seed.wrapping_add(step << 20));
         let batch = work.objective.gather(&work.draws.step(&work.selection, step))?;
-        let rows = self.stage.batch as usize;
-        let most = self.stage.micro_batch as usize;
+        let rows = self.stage.options.batch as usize;
+        let most = self.stage.options.micro_batch() as usize;
         let mut figures = StepFigures::default();
         for first in (0..rows).step_by(most) {
             let count = most.min(rows - first);
@@ -251,7 +253,7 @@ impl StageRun<'_> {
         }
         work.guard.roll_back()?;
         work.optimizer.reset_failure().map_err(RunError::diffusion(&stage))?;
-        work.draws = BatchDraws::new(work.selection.rows(), self.stage.batch, work.guard.seed(work.seed));
+        work.draws = BatchDraws::new(work.selection.rows(), self.stage.options.batch, work.guard.seed(work.seed));
         self.events.note(format!(
             "stage {stage}: at step {step} the loss ({loss:.3e}) or the norm of its gradient ({norm:.3e}) is NaN or infinite; \
              rolling back to step {good} with half the learning rate and new draws (rollback {} of {MOST_ROLLBACKS})",

@@ -43,9 +43,9 @@ struct Figures {
 /// Errors of the training; the temporary folder cannot be created.
 pub fn run(args: &Args, mut compiled: Compiled, most: u64, console: &Console) -> Result<CommandResult> {
     let Job::Train(plan) = &mut compiled.job else { return Err(CliError::internal("a rehearsal of no training")) };
-    let steps: Vec<u64> = plan.stages.iter().map(|stage| stage.steps).collect();
+    let steps: Vec<u64> = plan.stages.iter().map(|stage| stage.options.steps()).collect();
     shorten(plan, most);
-    let shortened: Vec<u64> = plan.stages.iter().map(|stage| stage.steps).collect();
+    let shortened: Vec<u64> = plan.stages.iter().map(|stage| stage.options.steps()).collect();
     let beside = args.output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
     let folder = tempfile::Builder::new().prefix(".rehearsal-").tempdir_in(beside).map_err(CliError::write(beside))?;
     let started = Instant::now();
@@ -66,9 +66,9 @@ pub fn run(args: &Args, mut compiled: Compiled, most: u64, console: &Console) ->
 
 /// Cuts each stage to at most `most` steps.
 fn shorten(plan: &mut TrainPlan, most: u64) {
-    for stage in &mut plan.stages {
-        stage.steps = stage.steps.min(most);
-        stage.keep.clear();
+    for options in plan.stages.iter_mut().map(|stage| &mut stage.options) {
+        options.steps = options.steps.map(|steps| steps.min(most));
+        options.keep = None;
     }
 }
 

@@ -1,71 +1,67 @@
 //! Keys of an evaluation.
 
-use anyflow_config::{Field, Guidance, Mapping, Sampler, ValueForm, defaulted, json, optional, required};
+use anyflow_config::{
+    EvaluationOptions, Field, Guidance, Key, Keyed, Mapping, Sampler, ScoreTaskOptions, TaskOptions, ValueForm,
+    defaulted, joined, json, optional, required,
+};
 
 use super::pipeline::OBSERVE;
 use super::{
-    ABSENT, ALONG, CONDITION, COUNT, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
-    SEED_FORM, SOURCES, TABLE, TEMPLATES, WORDS,
+    ABSENT, ALONG, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
+    SOURCES, TABLE, TEMPLATES, WORDS,
 };
 
-/// An evaluation.
-pub(crate) static EVALUATION: Mapping = Mapping {
-    name: "evaluation",
-    keys: &[
-        FORMAT,
-        NAME,
-        MODEL_PATH,
-        SOURCES,
-        required("data", ValueForm::Mapping(&TABLE), "Held-out rows; `class` is the true class"),
-        required("judges", ValueForm::Names(&ValueForm::Mapping(&JUDGE)), "Independent classifiers, by stream"),
-        optional(
-            "reference",
-            ValueForm::Names(&ValueForm::String),
-            "Training rows: stream -> `source.column`. Their Frechet distance from the held-out rows is the floor; for \
+static EVALUATION_NAMES: &[Key] = &[
+    FORMAT,
+    NAME,
+    MODEL_PATH,
+    SOURCES,
+    required("data", ValueForm::Mapping(&TABLE), "Held-out rows; `class` is the true class"),
+    required("judges", ValueForm::Names(&ValueForm::Mapping(&JUDGE)), "Independent classifiers, by stream"),
+    optional(
+        "reference",
+        ValueForm::Names(&ValueForm::String),
+        "Training rows: stream -> `source.column`. Their Frechet distance from the held-out rows is the floor; for \
              other streams the floor is the distance between two halves of the held-out rows",
-        ),
-        DENOISER_CHOICE,
-        SAMPLER,
-        GUIDANCE,
-        defaulted(
-            "given",
-            GIVEN,
-            || json("clean"),
-            "Noise level at which the network sees observed streams, unless a task overrides it",
-        ),
-        defaulted("rows", COUNT, || json(1000), "Rows per task"),
-        optional("seeds", ValueForm::List(&SEED_FORM), "Seeds; results show their spread. By default [0]"),
-        optional("tasks", ValueForm::Names(&ValueForm::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
-        defaulted(
-            "subsets",
-            ValueForm::Flag,
-            || json(false),
-            "Add a task for all judged streams together, and one for each proper subset of them as observed streams",
-        ),
-        optional(
-            "similarity",
-            ValueForm::Names(&ValueForm::String),
-            "Prompts that embed generated streams: stream -> prompt. Their mean cosine measures how well jointly generated \
+    ),
+    DENOISER_CHOICE,
+    SAMPLER,
+    GUIDANCE,
+    defaulted(
+        "given",
+        GIVEN,
+        || json("clean"),
+        "Noise level at which the network sees observed streams, unless a task overrides it",
+    ),
+    optional("tasks", ValueForm::Names(&ValueForm::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
+    defaulted(
+        "subsets",
+        ValueForm::Flag,
+        || json(false),
+        "Add a task for all judged streams together, and one for each proper subset of them as observed streams",
+    ),
+    optional(
+        "similarity",
+        ValueForm::Names(&ValueForm::String),
+        "Prompts that embed generated streams: stream -> prompt. Their mean cosine measures how well jointly generated \
              streams match",
-        ),
-        defaulted(
-            "independent",
-            ValueForm::Flag,
-            || json(false),
-            "Also generate each stream of a joint task separately, from the same noise, for comparison",
-        ),
-        optional(
-            "conflicts",
-            ValueForm::Names(&ValueForm::Mapping(&CONFLICT)),
-            "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
-        ),
-        optional(
-            "variants",
-            ValueForm::Names(&ValueForm::Mapping(&VARIANT)),
-            "Variants to compare, by name. The thresholds of the tasks apply to the first one only",
-        ),
-    ],
-};
+    ),
+    optional(
+        "conflicts",
+        ValueForm::Names(&ValueForm::Mapping(&CONFLICT)),
+        "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
+    ),
+    optional(
+        "variants",
+        ValueForm::Names(&ValueForm::Mapping(&VARIANT)),
+        "Variants to compare, by name. The thresholds of the tasks apply to the first one only",
+    ),
+];
+static EVALUATION_KEYS: [Key; EVALUATION_NAMES.len() + EvaluationOptions::KEYS.len()] =
+    joined(EVALUATION_NAMES, EvaluationOptions::KEYS);
+
+/// An evaluation.
+pub(crate) static EVALUATION: Mapping = Mapping { name: "evaluation", keys: &EVALUATION_KEYS };
 
 /// A variant of an evaluation.
 pub(crate) static VARIANT: Mapping = Mapping {
@@ -118,63 +114,48 @@ pub(crate) static CONFLICT: Mapping = Mapping {
     ],
 };
 
-/// A task of an evaluation.
-pub(crate) static TASK: Mapping = Mapping {
-    name: "task",
-    keys: &[
-        required("generate", NAMES, "Streams to generate and judge"),
-        optional(
-            "observe",
-            ValueForm::Either(&[NAMES, OBSERVE]),
-            "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it \
+static TASK_NAMES: &[Key] = &[
+    required("generate", NAMES, "Streams to generate and judge"),
+    optional(
+        "observe",
+        ValueForm::Either(&[NAMES, OBSERVE]),
+        "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it \
              in part (in-painting)",
-        ),
-        optional(
-            "start",
-            ValueForm::Names(&ValueForm::String),
-            "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
-        ),
-        optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
-        ALONG,
-        ABSENT,
-        GUIDANCE,
-        optional(
-            "given",
-            GIVEN,
-            "Noise level at which the network sees observed streams; by default that of the evaluation",
-        ),
-        optional(
-            "min_coherence",
-            ValueForm::FRACTION,
-            "Minimum coherence of the first variant; the evaluation fails below it",
-        ),
-        optional(
-            "min_top1",
-            ValueForm::FRACTION,
-            "Minimum share of rows of the first variant whose nearest held-out row is their own, by perceptual distance if \
-             the judge has one, else in its features; the evaluation fails below it",
-        ),
-    ],
-};
+    ),
+    optional(
+        "start",
+        ValueForm::Names(&ValueForm::String),
+        "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
+    ),
+    optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
+    ALONG,
+    ABSENT,
+    GUIDANCE,
+    optional(
+        "given",
+        GIVEN,
+        "Noise level at which the network sees observed streams; by default that of the evaluation",
+    ),
+];
+static TASK_KEYS: [Key; TASK_NAMES.len() + TaskOptions::KEYS.len()] = joined(TASK_NAMES, TaskOptions::KEYS);
+
+/// A task of an evaluation.
+pub(crate) static TASK: Mapping = Mapping { name: "task", keys: &TASK_KEYS };
+
+static SCORING_NAMES: &[Key] = &[
+    required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
+    required("observe", NAMES, "Streams observed from the data"),
+    optional(
+        "classes",
+        WORDS,
+        "Class names, in the order of `class`. Without them the task is retrieval: each row must find its own value \
+             among those of all rows, and the value its row",
+    ),
+    TEMPLATES,
+    DRAWS,
+];
+static SCORING_KEYS: [Key; SCORING_NAMES.len() + ScoreTaskOptions::KEYS.len()] =
+    joined(SCORING_NAMES, ScoreTaskOptions::KEYS);
 
 /// A task of an evaluation that predicts classes, or matches rows, by the predicted x0 of a stream.
-pub(crate) static SCORING: Mapping = Mapping {
-    name: "score task",
-    keys: &[
-        required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
-        required("observe", NAMES, "Streams observed from the data"),
-        optional(
-            "classes",
-            WORDS,
-            "Class names, in the order of `class`. Without them the task is retrieval: each row must find its own value \
-             among those of all rows, and the value its row",
-        ),
-        TEMPLATES,
-        DRAWS,
-        optional(
-            "min_coherence",
-            ValueForm::FRACTION,
-            "Minimum accuracy of the first variant; the evaluation fails below it",
-        ),
-    ],
-};
+pub(crate) static SCORING: Mapping = Mapping { name: "score task", keys: &SCORING_KEYS };

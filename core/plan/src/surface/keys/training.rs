@@ -1,13 +1,11 @@
 //! Keys of a training, and those it shares with evaluations: tables and generated sources.
 
 use anyflow_config::{
-    Field, Mapping, ObjectiveConfig, OptimizerConfig, ValueForm, defaulted, json, optional, required,
+    Field, Key, Keyed, Mapping, ObjectiveConfig, StageOptions, ValueForm, defaulted, joined, json, optional, required,
 };
 
 use super::model::WEIGHTS_PART;
 use super::{COUNT, FORMAT, MODEL_PATH, NAME, NAMES, SEED_FORM, SOURCES, WORDS};
-
-const EMA: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 0.999_999, above: false };
 
 /// A training.
 pub(crate) static TRAINING: Mapping = Mapping {
@@ -54,28 +52,13 @@ pub(crate) static TABLE: Mapping = Mapping {
     ],
 };
 
-/// A source that is generated.
+/// A source that is generated. Each generator has keys of its own.
 pub(crate) static GENERATED: Mapping = Mapping {
     name: "source",
     keys: &[
-        required(
-            "generate",
-            ValueForm::Choice(&["glyphs", "captions"]),
-            "Generator: `glyphs` makes digits as images, sounds, words and labels; `captions` makes colored digits with \
-             captions",
-        ),
+        required("generate", ValueForm::String, "Generator; each has keys of its own, under `source.GENERATOR`"),
         required("rows", COUNT, "Number of rows"),
         defaulted("seed", SEED_FORM, || json(0), "Seed of the rows; use different seeds for training and test"),
-        optional(
-            "shapes",
-            ValueForm::String,
-            "For `captions`: source of files with digit shapes; by default the shapes are drawn",
-        ),
-        optional(
-            "combinations",
-            ValueForm::Choice(&["all", "seen", "held-out"]),
-            "For `captions`: pairs of digit and color to generate; by default `all`",
-        ),
     ],
 };
 
@@ -88,32 +71,13 @@ pub(crate) static SCORER: Mapping = Mapping {
     ],
 };
 
+static STAGE_NAMES: &[Key] = &[
+    NAME,
+    optional("train", ValueForm::OneOrMore(&ValueForm::String), "Stream, denoiser, scorer or prompts to train"),
+    required("objective", ObjectiveConfig::FORM, "Objective"),
+    required("data", ValueForm::String, "Table to read"),
+];
+static STAGE_KEYS: [Key; STAGE_NAMES.len() + StageOptions::KEYS.len()] = joined(STAGE_NAMES, StageOptions::KEYS);
+
 /// A stage of a training.
-pub(crate) static STAGE: Mapping = Mapping {
-    name: "stage",
-    keys: &[
-        NAME,
-        optional("train", ValueForm::OneOrMore(&ValueForm::String), "Stream, denoiser, scorer or prompts to train"),
-        required("objective", ObjectiveConfig::FORM, "Objective"),
-        required("data", ValueForm::String, "Table to read"),
-        optional("steps", COUNT, "Optimizer steps; required unless the objective trains nothing"),
-        optional(
-            "keep",
-            ValueForm::List(&COUNT),
-            "Steps after which the weights are written to a file of their own, stages/INDEX-NAME-STEP.safetensors",
-        ),
-        defaulted("batch", COUNT, || json(256), "Rows per optimizer step"),
-        optional(
-            "micro_batch",
-            COUNT,
-            "Rows per network call; gradients are accumulated over the batch. By default the whole batch",
-        ),
-        defaulted("optimizer", OptimizerConfig::FORM, || json(OptimizerConfig::default()), "Optimizer"),
-        optional(
-            "weights",
-            NAMES,
-            "Weights of the denoiser to train, by name; `*` matches any characters. By default all",
-        ),
-        defaulted("ema", EMA, || json(0.0), "Decay of the exponential moving average of the weights; 0 for none"),
-    ],
-};
+pub(crate) static STAGE: Mapping = Mapping { name: "stage", keys: &STAGE_KEYS };

@@ -11,7 +11,7 @@ use crate::{Judge, Result};
 
 /// Trains a scorer.
 pub struct Classify<'a> {
-    options: Options,
+    options: &'a Options,
     scorer: &'a Judge,
     setting: Setting<'a>,
 }
@@ -21,7 +21,7 @@ impl<'a> Classify<'a> {
     ///
     /// # Errors
     /// The table has a class that the scorer does not have.
-    pub fn new(options: Options, name: &str, setting: Setting<'a>) -> Result<Self> {
+    pub fn prepare(options: &'a Options, name: &str, setting: Setting<'a>) -> Result<Self> {
         let scorer = &setting.trainee.scorers[name];
         setting.data.check_classes(name, scorer.classes)?;
         Ok(Classify { options, scorer, setting })

@@ -13,7 +13,7 @@ use crate::{Result, RunError};
 
 /// Trains the modules of prompts and streams.
 pub struct Contrast<'a> {
-    options: Options,
+    options: &'a Options,
     /// The trained prompts and streams.
     names: &'a [String],
     setting: Setting<'a>,
@@ -26,7 +26,12 @@ impl<'a> Contrast<'a> {
     ///
     /// # Errors
     /// Errors of plugins; the disk.
-    pub fn new(options: Options, names: &'a [String], setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
+    pub fn prepare(
+        options: &'a Options,
+        names: &'a [String],
+        setting: Setting<'a>,
+        cache: &LatentCache<'_>,
+    ) -> Result<Self> {
         let mut latents = IndexMap::new();
         if !names.contains(&options.with) {
             latents.insert(options.with.clone(), setting.frozen(&options.with, cache)?);
@@ -59,7 +64,7 @@ impl Objective for Contrast<'_> {
     }
 
     fn loss(&self, part: &BatchPart, _key: StepKey) -> Result<StepLoss> {
-        let Options { with, temperature } = &self.options;
+        let Options { with, temperature } = self.options;
         let embed = |name: &String, array: &Tensor| self.setting.trainee.session.streams[name].encode(array, true);
         let trained = self.names.iter().find(|name| *name != with).unwrap_or(with);
         let other = &part.tensors[1];

@@ -13,7 +13,7 @@ use crate::{Result, RunError};
 
 /// Trains a denoiser.
 pub struct Denoise<'a> {
-    options: Options,
+    options: &'a Options,
     /// The denoiser.
     name: &'a str,
     setting: Setting<'a>,
@@ -30,7 +30,7 @@ impl<'a> Denoise<'a> {
     ///
     /// # Errors
     /// Errors of plugins; the disk.
-    pub fn new(options: Options, name: &'a str, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
+    pub fn prepare(options: &'a Options, name: &'a str, setting: Setting<'a>, cache: &LatentCache<'_>) -> Result<Self> {
         let mut latents = IndexMap::new();
         let mut missing = Vec::new();
         let mut left_out = Vec::new();

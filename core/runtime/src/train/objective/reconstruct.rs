@@ -11,10 +11,17 @@ use crate::train::frozen::Setting;
 
 /// Trains the module of a stream.
 pub struct Reconstruct<'a> {
-    pub(super) options: Options,
+    options: &'a Options,
     /// The stream.
-    pub(super) name: &'a str,
-    pub(super) setting: Setting<'a>,
+    name: &'a str,
+    setting: Setting<'a>,
+}
+
+impl<'a> Reconstruct<'a> {
+    /// Nothing is frozen, so nothing is encoded in advance.
+    pub fn prepare(options: &'a Options, name: &'a str, setting: Setting<'a>) -> Self {
+        Reconstruct { options, name, setting }
+    }
 }
 
 impl Objective for Reconstruct<'_> {

@@ -6,6 +6,7 @@ use anyflow_plan::FileKind;
 
 use super::Kind;
 use crate::command::shown;
+use crate::generators;
 
 /// A new plugin.
 pub(super) struct Scaffold<'a> {
@@ -184,7 +185,7 @@ impl Scaffold<'_> {
 }
 
 fn schema(kind: FileKind) -> String {
-    format!("{:#}\n", anyflow_plan::schema(kind))
+    format!("{:#}\n", anyflow_plan::schema(kind, &generators::descriptors()))
 }
 
 #[cfg(test)]
