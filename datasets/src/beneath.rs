@@ -8,7 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::data_file::Version;
-use crate::read::hash_of;
+use crate::hash::hash_of;
 
 /// Largest file that a cell can hold.
 pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;

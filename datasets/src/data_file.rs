@@ -120,3 +120,8 @@ fn describe_head(head: &[u8]) -> String {
     let shown: String = head.iter().flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
     format!("it starts with {} \"{shown}\"", if text { "the text" } else { "the bytes" })
 }
+
+/// The last part of a path, for messages.
+pub(crate) fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use crate::job::Difference;
+use crate::difference::Difference;
 
 /// Result of this crate.
 pub type Result<T, E = DatasetError> = std::result::Result<T, E>;

@@ -5,6 +5,7 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::difference::Difference;
 use crate::error::{DatasetError, Result};
 use crate::folder::Folder;
 use crate::record;
@@ -17,17 +18,6 @@ pub(crate) const JOB_FORMAT: u32 = 2;
 #[serde(transparent)]
 pub struct JobId {
     parts: IndexMap<String, String>,
-}
-
-/// A part that differs between two jobs, or is missing in one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Name of the part.
-    pub name: String,
-    /// The value in this job.
-    pub expected: Option<String>,
-    /// The value in the other job.
-    pub found: Option<String>,
 }
 
 /// Content of `job.json`.
@@ -116,23 +106,6 @@ impl JobRecord {
     }
 }
 
-impl std::fmt::Display for Difference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = |value: &Option<String>| value.as_deref().map_or("missing".into(), shortened);
-        write!(f, "{} is {} there and {} here", self.name, value(&self.found), value(&self.expected))
-    }
-}
-
-/// Shortens a hash to its start.
-fn shortened(value: &str) -> String {
-    const MOST: usize = 60;
-    let hash = value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
-    match value.char_indices().nth(if hash { 12 } else { MOST }) {
-        Some((end, _)) => format!("{}…", &value[..end]),
-        None => value.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,14 +130,5 @@ mod tests {
             "threads is 2 there and missing here",
         ];
         assert_eq!(texts, expected);
-    }
-
-    #[test]
-    fn only_hashes_and_long_values_are_shortened() {
-        assert_eq!(shortened(&"0f".repeat(32)), format!("{}…", "0f".repeat(6)));
-        assert_eq!(shortened(&"0f".repeat(30)), "0f".repeat(30));
-        assert_eq!(shortened(&"0f".repeat(31)), format!("{}…", "0f".repeat(30)));
-        assert_eq!(shortened(&"xy".repeat(32)), format!("{}…", "xy".repeat(30)));
-        assert_eq!(shortened(&"ö".repeat(61)), format!("{}…", "ö".repeat(60)));
     }
 }

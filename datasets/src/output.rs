@@ -14,6 +14,8 @@
 
 mod failures;
 mod manifest;
+mod mark;
+mod names;
 mod recover;
 mod shard;
 mod verify;
@@ -24,10 +26,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use failures::{Failure, failures_schema};
-pub(crate) use manifest::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE};
 pub use manifest::{Commit, FileHash, Manifest};
+pub(crate) use mark::{MARK_KEY, Mark};
+pub(crate) use names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE};
 pub use shard::Shard;
-pub(crate) use shard::{MARK_KEY, Mark, short};
+pub(crate) use shard::short;
 pub use verify::{Damage, Verification};
 pub use writer::ShardWriter;
 
@@ -131,9 +134,11 @@ impl OutputDir {
     /// # Errors
     /// [`DatasetError::Io`].
     pub fn write_failures(&self) -> Result<FileHash> {
-        let written = failures::write(&self.0.folder, self.commits().values())?;
+        let commits = self.commits();
+        let written = failures::write(&self.0.folder, commits.values().map(|commit| commit.failures.as_slice()))?;
+        drop(commits);
         failpoint::reach("failures-written");
-        Ok(written)
+        Ok(written.into())
     }
 
     /// Merges the failures and writes the manifest. The folder then opens as a dataset. May be called again.

@@ -4,19 +4,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::{Feature, OwnedCell};
-use anyflow_tests::{Workspace, digit_png, write_columns};
+use anyflow_tests::{IMAGE_LABEL_MODEL, Workspace, digit_png, write_columns};
 use serde_json::{Value, json};
-
-const MODEL: &str = r#"
-anyflow: 1
-name: tiny
-checkpoint: CHECKPOINT
-streams:
-  image: {codec: image/gray, module: {use: image/autoencoder, hidden: 32}, latent: [6]}
-  label: {codec: {use: label/one-hot, classes: 10}, latent: [10]}
-denoisers:
-  joint: {over: [image, label], network: {kind: residual-mlp, width: 32, blocks: 2}, predict: x0}
-"#;
 
 const TRAINING: &str = r#"
 anyflow: 1
@@ -49,7 +38,7 @@ fn rows() -> Vec<Row> {
 }
 
 fn workspace(rows: &[Row]) -> Workspace {
-    let workspace = Workspace::new().model(MODEL).training(TRAINING);
+    let workspace = Workspace::new().model(IMAGE_LABEL_MODEL).training(TRAINING);
     let image = |row: &Row| OwnedCell::Bytes(digit_png(row.number % 10, row.number as u32 / 10));
     let images = rows.iter().map(|row| row.image.then(|| image(row))).collect();
     let labels = rows.iter().map(|row| row.label.then_some(OwnedCell::I64(row.number as i64 % 10))).collect();

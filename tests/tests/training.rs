@@ -7,19 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyflow_runtime::checkpoint::{self, Metadata, Tensors};
-use anyflow_tests::{Workspace, files_below, python, target};
+use anyflow_tests::{IMAGE_LABEL_MODEL, Workspace, files_below, python, target};
 use serde_json::Value;
-
-const MODEL: &str = r#"
-anyflow: 1
-name: tiny
-checkpoint: CHECKPOINT
-streams:
-  image: {codec: image/gray, module: {use: image/autoencoder, hidden: 32}, latent: [6]}
-  label: {codec: {use: label/one-hot, classes: 10}, latent: [10]}
-denoisers:
-  joint: {over: [image, label], network: {kind: residual-mlp, width: 32, blocks: 2}, predict: x0}
-"#;
 
 const TRAINING: &str = r#"
 anyflow: 1
@@ -37,7 +26,7 @@ stages:
 "#;
 
 fn workspace() -> Workspace {
-    Workspace::new().digits(200).model(MODEL).training(TRAINING)
+    Workspace::new().digits(200).model(IMAGE_LABEL_MODEL).training(TRAINING)
 }
 
 fn train(workspace: &Workspace, output: &str) -> Value {

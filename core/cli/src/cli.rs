@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
 use crate::console::{CommandResult, Console};
@@ -72,15 +72,13 @@ impl Command {
             Command::Data(command) => data::run(&command, console),
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args, console),
-            Command::Completions(args) => Ok(completions::run(&args)),
+            Command::Completions(args) => Ok(completions::run(&args, Cli::command())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,15 +1,19 @@
 //! Compiles a YAML file to a checked job. Reads files, but no tensors.
 
+mod absolute;
+mod sources;
+
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Checkpoint, Component, Generated, Job, Model, ScorerConfig};
+use anyflow_plan::plan::{Checkpoint, Component, Job, Model, ScorerConfig};
 use anyflow_plan::{
-    Error, Errors, FileKind, Includes, Override, Source, Warning, compile_eval, compile_model, compile_run,
-    compile_train,
+    Error, Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
-
 use indexmap::IndexMap;
+
+pub use absolute::absolute;
+use sources::{models, read};
 
 use crate::catalog::InstalledPlugins;
 use crate::console::Console;
@@ -210,31 +214,6 @@ fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
     of_streams.chain(of_prompts)
 }
 
-/// Makes all paths of a job absolute, so that the job is the same from every working directory.
-pub fn absolute(job: &mut Job) {
-    let model = match job {
-        Job::Run(plan) => {
-            fix(&mut plan.source);
-            plan.scorers.values_mut().for_each(fix_scorer);
-            &mut plan.model
-        }
-        Job::Train(plan) => {
-            fix(&mut plan.source);
-            fix_sources(&mut plan.sources, &plan.generated);
-            plan.scorers.values_mut().for_each(fix_scorer);
-            &mut plan.model
-        }
-        Job::Eval(plan) => {
-            fix(&mut plan.source);
-            fix_sources(&mut plan.sources, &plan.generated);
-            plan.judges.values_mut().for_each(fix_scorer);
-            plan.variants.values_mut().filter_map(|variant| variant.model.as_mut()).for_each(fix_model);
-            &mut plan.model
-        }
-    };
-    fix_model(model);
-}
-
 /// Every weights file that a job names.
 fn weights(job: &Job) -> Vec<&String> {
     fn of(scorers: &IndexMap<String, ScorerConfig>) -> impl Iterator<Item = &String> {
@@ -255,90 +234,6 @@ fn weights(job: &Job) -> Vec<&String> {
             of_model(&plan.model).into_iter().chain(own).chain(of(&plan.judges)).collect()
         }
     }
-}
-
-fn fix_model(model: &mut Model) {
-    fix(&mut model.source);
-    model.checkpoint.iter_mut().flat_map(Checkpoint::files_mut).for_each(fix);
-}
-
-/// Skips generated files: they are in the output folder, which is not known here.
-fn fix_sources(sources: &mut IndexMap<String, Vec<String>>, generated: &IndexMap<String, Generated>) {
-    let named = sources.iter_mut().filter(|(name, _)| !generated.contains_key(*name));
-    named.flat_map(|(_, paths)| paths).for_each(fix);
-}
-
-fn fix_scorer(scorer: &mut ScorerConfig) {
-    scorer.checkpoint.iter_mut().for_each(fix);
-}
-
-/// Resolves `..` and links. The part of a path that does not exist yet is kept, so that a job is the same before and
-/// after it wrote the file.
-fn fix(path: &mut String) {
-    if path.contains("://") {
-        return;
-    }
-    let Ok(full) = std::path::absolute(&*path) else { return };
-    let existing = full.ancestors().find_map(|part| Some((std::fs::canonicalize(part).ok()?, part)));
-    if let Some((found, part)) = existing
-        && let Ok(rest) = full.strip_prefix(part)
-    {
-        let there = if rest.as_os_str().is_empty() { found } else { found.join(rest) };
-        // A link can lead to a name that is not UTF-8; then the link's own name is kept.
-        *path = [there, full.clone()].iter().find_map(|path| path.to_str()).unwrap_or(path).to_string();
-    }
-}
-
-/// Reads the models that a file names: its own, then those of variants.
-///
-/// # Errors
-/// It names none, or one of them cannot be read.
-pub fn models(source: &Source) -> Result<Vec<Source>> {
-    match anyflow_plan::model_paths(source) {
-        Ok(paths) => paths.iter().map(|path| read(Path::new(path), Some(&source.path))).collect(),
-        Err(errors) => Err(CliError::plan(errors, vec![source.clone()])),
-    }
-}
-
-/// Reads a file with the files that are parts of it.
-fn read(path: &Path, named_by: Option<&str>) -> Result<Source> {
-    let mut source = text(path, named_by)?;
-    let Includes { base, words, pipelines } = anyflow_plan::includes(&source);
-    if let Some(base) = base {
-        let mut base = text(Path::new(&base), Some(&source.path))?;
-        // The planner refuses a base that has one itself.
-        base.includes = texts(&anyflow_plan::includes(&base).words, &base.path)?;
-        source.includes.push(base);
-    }
-    source.includes.extend(texts(&words, &source.path)?);
-    source.includes.extend(used(pipelines, &source.path)?);
-    Ok(source)
-}
-
-/// Reads the pipelines that a pipeline uses, and those that they use, each once.
-fn used(pipelines: Vec<String>, named_by: &str) -> Result<Vec<Source>> {
-    let mut read: Vec<Source> = Vec::new();
-    let mut waiting: Vec<(String, String)> = pipelines.into_iter().map(|path| (path, named_by.to_string())).collect();
-    while let Some((path, by)) = waiting.pop() {
-        if read.iter().any(|known| known.path == path) {
-            continue;
-        }
-        let mut source = text(Path::new(&path), Some(&by))?;
-        let Includes { words, pipelines, .. } = anyflow_plan::includes(&source);
-        source.includes = texts(&words, &path)?;
-        waiting.extend(pipelines.into_iter().map(|next| (next, path.clone())));
-        read.push(source);
-    }
-    Ok(read)
-}
-
-fn texts(paths: &[String], named_by: &str) -> Result<Vec<Source>> {
-    paths.iter().map(|path| text(Path::new(path), Some(named_by))).collect()
-}
-
-fn text(path: &Path, named_by: Option<&str>) -> Result<Source> {
-    let unreadable = |source| CliError::Read { path: path.into(), named_by: named_by.map(str::to_string), source };
-    Ok(Source::new(paths::text(path)?, regular::text(path).map_err(unreadable)?))
 }
 
 fn named<P>(
@@ -373,22 +268,6 @@ mod tests {
         assert_eq!(error.exit_code(), 2);
         let places = &error.json()["error"]["errors"];
         assert!(places.as_array().unwrap().iter().any(|error| error["place"]["line"] == 4), "{places}");
-    }
-
-    #[test]
-    fn a_job_path_is_the_same_before_and_after_its_file_exists() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::create_dir(folder.path().join("a")).unwrap();
-        let fixed = || {
-            let mut path = folder.path().join("a/../out/model").display().to_string();
-            fix(&mut path);
-            path
-        };
-        let before = fixed();
-        std::fs::create_dir(folder.path().join("out")).unwrap();
-        std::fs::write(folder.path().join("out/model"), "").unwrap();
-        assert_eq!(before, fixed());
-        assert!(!before.contains(".."), "{before}");
     }
 
     #[test]

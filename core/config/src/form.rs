@@ -1,8 +1,12 @@
-//! Forms of values, and mappings with known keys.
+//! Forms of values: what may be written in one place. A form holds mappings or families of kinds, and these hold keys
+//! with their forms.
+
+mod family;
+mod value;
 
 use serde_json::{Map, Value as Json};
 
-use crate::Family;
+pub use family::Misordered;
 
 /// The form of a value.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +90,49 @@ pub enum Need {
     Default(fn() -> Json),
 }
 
+/// A family of kinds: what `{kind: ..., ...}` can be in one place.
+#[derive(Debug)]
+pub struct Family {
+    /// The name in messages.
+    pub name: &'static str,
+    /// The first part of the names of its keys, as in `sampler.ddim.eta`.
+    pub path: &'static str,
+    /// Families whose kinds belong to this family as well, before its own.
+    pub bases: &'static [&'static Family],
+    /// Its own kinds.
+    pub own: &'static [Kind],
+    /// True if the first kind is used where none is written.
+    pub has_default: bool,
+    /// Keys that all kinds have.
+    pub shared: &'static [Key],
+    /// Pairs of keys of which the first must not be larger, for all kinds; `a.b` is key `b` of the mapping at `a`.
+    pub ascending: &'static [(&'static str, &'static str)],
+}
+
+/// One kind.
+#[derive(Debug)]
+pub struct Kind {
+    /// The name, as written in YAML.
+    pub name: &'static str,
+    /// Its meaning.
+    pub about: &'static str,
+    /// Keys of this kind alone.
+    pub keys: &'static [Key],
+    /// Defaults of the family's shared keys that differ from kind to kind.
+    pub defaults: &'static [KindDefault],
+    /// Pairs of keys of this kind of which the first must not be larger.
+    pub ascending: &'static [(&'static str, &'static str)],
+}
+
+/// The default that a kind gives to a shared key.
+#[derive(Debug)]
+pub struct KindDefault {
+    /// The key.
+    pub key: &'static str,
+    /// Makes its value.
+    pub value: fn() -> Json,
+}
+
 /// A key that must be written.
 pub const fn required(name: &'static str, form: ValueForm, about: &'static str) -> Key {
     Key { name, form, need: Need::Required, about }
@@ -132,88 +179,5 @@ impl Key {
     /// True if the key must be written.
     pub fn is_required(&self) -> bool {
         matches!(self.need, Need::Required)
-    }
-}
-
-impl ValueForm {
-    /// A number from 0 to 1.
-    pub const FRACTION: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 1.0, above: false };
-    /// A number above 0.
-    pub const POSITIVE: ValueForm = ValueForm::Number { minimum: 0.0, maximum: f64::INFINITY, above: true };
-    /// A number of at least 0.
-    pub const NOT_NEGATIVE: ValueForm = ValueForm::Number { minimum: 0.0, maximum: f64::INFINITY, above: false };
-
-    /// An integer of at least `minimum`.
-    pub const fn integer_from(minimum: i128) -> ValueForm {
-        ValueForm::Integer { minimum, maximum: u32::MAX as i128 }
-    }
-
-    /// An integer from `minimum` to `maximum`.
-    pub const fn integer(minimum: i128, maximum: i128) -> ValueForm {
-        ValueForm::Integer { minimum, maximum }
-    }
-
-    /// A number from `minimum` to `maximum`.
-    pub const fn number(minimum: f64, maximum: f64) -> ValueForm {
-        ValueForm::Number { minimum, maximum, above: false }
-    }
-
-    /// A number above `minimum`, up to `maximum`.
-    pub const fn above(minimum: f64, maximum: f64) -> ValueForm {
-        ValueForm::Number { minimum, maximum, above: true }
-    }
-
-    /// The form in words, with bounds.
-    pub fn expected(&self) -> String {
-        match self {
-            ValueForm::Any => "a value".into(),
-            ValueForm::Flag => "`true` or `false`".into(),
-            ValueForm::String => "a string".into(),
-            ValueForm::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
-                format!("an integer of at least {minimum}")
-            }
-            ValueForm::Integer { minimum, maximum } => format!("an integer from {minimum} to {maximum}"),
-            ValueForm::Number { minimum, maximum, above } => match (above, maximum.is_finite()) {
-                (true, true) => format!("a number above {minimum} and at most {maximum}"),
-                (true, false) => format!("a number above {minimum}"),
-                (false, true) => format!("a number from {minimum} to {maximum}"),
-                (false, false) => format!("a number of at least {minimum}"),
-            },
-            ValueForm::Choice(words) => format!("one of {}", words.join(", ")),
-            ValueForm::Kind(family) => format!("a mapping `{{kind: ..., ...}}` (a {})", family.name),
-            ValueForm::Use => "`plugin/component` or a mapping `{use: plugin/component, ...}`".into(),
-            ValueForm::List(ValueForm::Any) => "a list".into(),
-            ValueForm::List(of) => format!("a list, each item {}", of.expected()),
-            ValueForm::OneOrMore(of) => format!("{}, or a list of those", of.expected()),
-            ValueForm::Or(one, ValueForm::Names(of)) => {
-                format!("{}, or a mapping, each value {}", one.expected(), of.expected())
-            }
-            ValueForm::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
-            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::Described(_) | ValueForm::OneOf(_) => {
-                "a mapping".into()
-            }
-            ValueForm::Either(forms) => forms.iter().map(ValueForm::expected).collect::<Vec<_>>().join(", or "),
-        }
-    }
-
-    /// True if all numbers in a value are within the bounds of the form. The rest of a value is checked where it becomes
-    /// a type.
-    pub fn bounds(&self, value: &Json) -> bool {
-        let all_of =
-            |of: &ValueForm, values: &Json| values.as_array().is_some_and(|list| list.iter().all(|it| of.bounds(it)));
-        match self {
-            ValueForm::Integer { minimum, maximum } => {
-                let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-                integer.is_some_and(|integer| integer >= *minimum && integer <= *maximum)
-            }
-            ValueForm::Number { minimum, maximum, above } => value.as_f64().is_some_and(|number| {
-                number <= *maximum && if *above { number > *minimum } else { number >= *minimum }
-            }),
-            ValueForm::List(of) => all_of(of, value),
-            ValueForm::OneOrMore(of) => of.bounds(value) || all_of(of, value),
-            ValueForm::Or(one, other) => one.bounds(value) || other.bounds(value),
-            ValueForm::Names(of) => value.as_object().is_some_and(|named| named.values().all(|it| of.bounds(it))),
-            _ => true,
-        }
     }
 }

@@ -7,7 +7,6 @@
 #[macro_use]
 mod declare;
 pub mod auxiliary;
-mod family;
 mod field;
 mod form;
 mod given;
@@ -24,9 +23,10 @@ mod task;
 pub mod times;
 
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
-pub use family::{Family, Kind, KindDefault, Misordered};
 pub use field::{Field, Keyed, Kinds, Mapped, json};
-pub use form::{Key, Mapping, Need, ValueForm, defaulted, joined, optional, required};
+pub use form::{
+    Family, Key, Kind, KindDefault, Mapping, Misordered, Need, ValueForm, defaulted, joined, optional, required,
+};
 pub use guidance::{Guidance, Scale};
 pub use network::Network;
 pub use objective::{

@@ -6,6 +6,7 @@ mod conv;
 mod coupled;
 mod cross_attention;
 mod dual_stream;
+mod host_times;
 mod layer;
 mod prompted;
 mod residual_mlp;

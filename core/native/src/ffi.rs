@@ -1,4 +1,4 @@
-//! The functions of `shim/native.cpp`, and helpers for calling them.
+//! The border to `shim/native.cpp`: the structs that both sides lay out alike, the functions, and helpers for calling them.
 
 use std::borrow::Borrow;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use tch::Tensor;
 
-use crate::{Globals, NativeError, Numbers, Result};
+use crate::{NativeError, Result};
 
 /// A `const at::Tensor *`, which is what a [`Tensor`] holds.
 pub(crate) type Handle = *const c_void;
@@ -20,6 +20,38 @@ pub(crate) struct RawTensors {
     pub averages: *const Handle,
     pub counts: Handle,
     pub failed: Handle,
+}
+
+/// The numbers of a step of AdamW, in the letters of Loshchilov and Hutter 2019, "Decoupled weight decay
+/// regularization", algorithm 2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbers {
+    /// Learning rate, alpha.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Weight decay, lambda, a multiple of the learning rate.
+    pub weight_decay: f64,
+    /// Keeps the division finite.
+    pub epsilon: f64,
+    /// Maximum norm of the gradient over all weights; 0 for no limit.
+    pub clip: f64,
+    /// How far the averages move towards the weights after the step.
+    pub average: f64,
+}
+
+/// A snapshot of libtorch's settings.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Globals {
+    pub(crate) threads: i32,
+    pub(crate) grad: i32,
+    pub(crate) inference: i32,
+    pub(crate) deterministic: i32,
+    pub(crate) dtype: i32,
 }
 
 unsafe extern "C" {

@@ -1,18 +1,7 @@
 //! libtorch's settings of the process and of the thread, which any code may change.
 
 use crate::Result;
-use crate::ffi::{self, checked};
-
-/// A snapshot of libtorch's settings.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Globals {
-    threads: i32,
-    grad: i32,
-    inference: i32,
-    deterministic: i32,
-    dtype: i32,
-}
+use crate::ffi::{self, Globals, checked};
 
 impl Globals {
     /// The current settings, as this thread sees them.

@@ -10,9 +10,9 @@ mod globals;
 mod inference;
 mod optimizer;
 
-pub use globals::Globals;
+pub use ffi::{Globals, Numbers};
 pub use inference::InferenceMode;
-pub use optimizer::{Adamw, AdamwTensors, Numbers};
+pub use optimizer::{Adamw, AdamwTensors};
 
 /// A libtorch call failed, usually because the caller passed invalid tensors.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

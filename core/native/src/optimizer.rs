@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use tch::Tensor;
 
 use crate::Result;
-use crate::ffi::{self, Handles, RawTensors, checked, handle, same_length};
+use crate::ffi::{self, Handles, Numbers, RawTensors, checked, handle, same_length};
 
 /// The tensors of AdamW: entry i of every list belongs to weight i. They are shared, not copied.
 #[derive(Clone, Copy, Debug)]
@@ -24,27 +24,6 @@ pub struct AdamwTensors<'a> {
     /// f32, 0-dimensional: becomes 1 when a loss or a gradient is NaN or infinite. While it is 1, steps leave weights
     /// and moments unchanged.
     pub failed: &'a Tensor,
-}
-
-/// The numbers of a step, in the letters of Loshchilov and Hutter 2019, "Decoupled weight decay regularization",
-/// algorithm 2.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Numbers {
-    /// Learning rate, alpha.
-    pub lr: f64,
-    /// Decay of the first moment.
-    pub beta1: f64,
-    /// Decay of the second moment.
-    pub beta2: f64,
-    /// Weight decay, lambda, a multiple of the learning rate.
-    pub weight_decay: f64,
-    /// Keeps the division finite.
-    pub epsilon: f64,
-    /// Maximum norm of the gradient over all weights; 0 for no limit.
-    pub clip: f64,
-    /// How far the averages move towards the weights after the step.
-    pub average: f64,
 }
 
 /// AdamW over a list of weights.

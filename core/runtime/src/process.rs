@@ -6,28 +6,19 @@
 #[cfg(target_os = "linux")]
 mod code;
 mod death;
+mod table;
 
-use std::fs::File;
 use std::io;
-use std::os::fd::FromRawFd;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, Ordering};
 
-use anyflow_plan::calls::{CallTable, WORDS};
 use libc::c_int;
-use memmap2::MmapRaw;
 
 #[cfg(target_os = "linux")]
 pub(crate) use code::note_code;
+pub(crate) use table::{calls, exchange_current};
 
-static TABLE: OnceLock<CallTable<'static>> = OnceLock::new();
 /// The id of this process, to distinguish it from children that a plugin forked.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
-
-/// The table of running plugin calls of this process.
-pub(crate) fn calls() -> CallTable<'static> {
-    *TABLE.get_or_init(CallTable::own)
-}
 
 /// Prepares for a crash. `shared` is the file descriptor of the front's table of calls; this function takes and closes it.
 ///
@@ -36,8 +27,7 @@ pub(crate) fn calls() -> CallTable<'static> {
 pub fn prepare(shared: Option<i32>) -> io::Result<()> {
     PROCESS.store(rustix::process::getpid().as_raw_pid(), Ordering::SeqCst);
     if let Some(descriptor) = shared {
-        let table = map(descriptor)?;
-        TABLE.get_or_init(|| table);
+        table::share(descriptor)?;
     }
     calls();
     // SAFETY: the handlers only call async-signal-safe functions.
@@ -95,20 +85,6 @@ unsafe extern "C" fn on_hangup(_signal: c_int, _info: *mut libc::siginfo_t, _con
 /// On other systems a crash in a thread of a plugin cannot be attributed to the plugin.
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn note_code(_plugin: &str, _address: *const libc::c_void) {}
-
-/// Maps the front's table of calls.
-fn map(descriptor: i32) -> io::Result<CallTable<'static>> {
-    // SAFETY: the front opened the descriptor for this purpose; only this function uses and closes it.
-    let file = unsafe { File::from_raw_fd(descriptor) };
-    if file.metadata()?.len() != WORDS as u64 * 8 {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the file is not a table of calls of this release"));
-    }
-    let memory = std::mem::ManuallyDrop::new(MmapRaw::map_raw(&file)?);
-    // SAFETY: the memory is page-aligned, holds `WORDS` words, and stays mapped until the process ends. The front reads it
-    // only after that.
-    let words: &'static [AtomicU64] = unsafe { std::slice::from_raw_parts(memory.as_mut_ptr().cast(), WORDS) };
-    CallTable::new(words).ok_or_else(|| io::Error::other("the table of calls has another size"))
-}
 
 /// Makes C's `stdout` line-buffered, because nothing flushes it when this process ends or crashes.
 ///

@@ -9,6 +9,7 @@ mod metrics;
 mod objective;
 mod parameters;
 mod stage;
+mod stage_file;
 mod state;
 
 use std::path::Path;
@@ -32,7 +33,7 @@ use crate::{Judge, Result, Session, process};
 use cache::{LatentCache, RowCache};
 use folder::TrainingFolder;
 use stage::StageRun;
-use state::StageFile;
+use stage_file::StageFile;
 
 /// The model and the scorers of a training.
 pub struct Trainee {

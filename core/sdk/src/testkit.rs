@@ -53,6 +53,8 @@ mod schema;
 mod torch_checks;
 #[cfg(feature = "torch")]
 mod torch_module;
+#[cfg(feature = "torch")]
+mod variable;
 
 use std::collections::BTreeMap;
 
@@ -149,13 +151,17 @@ impl Kit {
         if interface == crate::abi::array::ID
             && let Some(table) = entry::arrays(self.entry)
         {
-            return module_checks::run::<array_module::ArrayModule>(table, module, &given, protocol);
+            module_checks::run::<array_module::ArrayModule>(table, module, &given, protocol);
+            return;
         }
         #[cfg(feature = "torch")]
         if interface == crate::abi::torch::ID
             && let Some(table) = entry::modules(self.entry)
         {
-            return module_checks::run::<torch_module::Module>(table, module, &given, protocol);
+            if let Some(subject) = module_checks::run::<torch_module::Module>(table, module, &given, protocol) {
+                torch_checks::run(&subject, protocol);
+            }
+            return;
         }
         let is_known =
             interface == crate::abi::array::ID || cfg!(feature = "torch") && interface == crate::abi::torch::ID;

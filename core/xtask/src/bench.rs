@@ -7,6 +7,7 @@
 mod comparison;
 mod limit;
 mod pin;
+mod reading;
 mod side;
 mod startup;
 mod work;

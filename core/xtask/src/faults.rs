@@ -16,6 +16,7 @@ mod seat;
 mod snapshot;
 mod system;
 mod tally;
+mod undisturbed;
 mod writers;
 
 use std::fs;
@@ -131,7 +132,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
             workspace.target.join("debug")
         }
     };
-    let project = Project::make(workspace, &programs)?;
+    let mut project = Project::make(workspace, &programs)?;
+    undisturbed::record(&mut project)?;
     let parts = if options.part.is_empty() { Part::ALL.to_vec() } else { options.part.clone() };
     let mut tallies = Vec::new();
     let chosen = |part: &Part| !options.part.is_empty() || part.count(options.size) > 0;

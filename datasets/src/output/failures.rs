@@ -7,11 +7,10 @@ use arrow::datatypes::{DataType, Field, Schema};
 use serde::{Deserialize, Serialize};
 
 use super::FAILURES_FILE;
-use super::manifest::{Commit, FileHash};
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::folder::Folder;
-use crate::write::TableWriter;
+use crate::write::{TableWriter, WrittenFile};
 
 /// A row that could not be read, or failed in a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,13 +40,13 @@ pub fn failures_schema() -> Schema {
 }
 
 /// Writes the failures of all shards in order; a file without rows if there are none.
-pub(super) fn write<'c>(folder: &Folder, commits: impl Iterator<Item = &'c Commit>) -> Result<FileHash> {
+pub(super) fn write<'f>(folder: &Folder, shards: impl Iterator<Item = &'f [Failure]>) -> Result<WrittenFile> {
     let schema = failures_schema();
     let mut writer = TableWriter::create_in(folder, FAILURES_FILE, &schema, &Features::from_schema(&schema))?;
-    for commit in commits.filter(|commit| !commit.failures.is_empty()) {
-        writer.write(&batch_from_failures(&commit.failures)?)?;
+    for failures in shards.filter(|failures| !failures.is_empty()) {
+        writer.write(&batch_from_failures(failures)?)?;
     }
-    writer.finish().map(FileHash::from)
+    writer.finish()
 }
 
 fn batch_from_failures(failures: &[Failure]) -> Result<RecordBatch> {

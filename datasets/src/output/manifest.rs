@@ -5,31 +5,17 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::failures::Failure;
+use super::names::{JOB_FILE, MANIFEST_FILE};
 use super::shard::{Shard, short};
 use crate::error::{DatasetError, Result};
 use crate::job::JobRecord;
 use crate::record;
 use crate::write::WrittenFile;
 
-pub(crate) const MANIFEST_FILE: &str = "manifest.json";
-pub(crate) const JOB_FILE: &str = "job.json";
-pub(crate) const DATA_FOLDER: &str = "data";
-pub(crate) const COMMIT_FOLDER: &str = "commits";
 /// Increases when older readers would misread the files.
 const FORMAT: u32 = 2;
 /// The oldest readable format.
 const OLDEST_FORMAT: u32 = 1;
-
-/// Path of a commit inside the folder.
-pub(super) fn commit_file(shard: u64) -> String {
-    format!("{COMMIT_FOLDER}/{shard:05}.json")
-}
-
-/// The number in the name of a commit; `None` for any name that [`commit_file`] does not make.
-pub(super) fn shard_of_commit(name: &str) -> Option<u64> {
-    let shard = name.strip_suffix(".json")?.parse().ok()?;
-    (commit_file(shard).strip_prefix(COMMIT_FOLDER)?.strip_prefix('/')? == name).then_some(shard)
-}
 
 /// Proof that a shard is complete.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

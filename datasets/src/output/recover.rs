@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::manifest::{COMMIT_FOLDER, Commit, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, Manifest, commit_file};
-use super::shard::{shard_file, shard_of_file};
-use super::{Expected, FAILURES_FILE, manifest};
+use super::manifest::{Commit, Manifest};
+use super::names::{
+    COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, commit_file, shard_file, shard_of_commit, shard_of_file,
+};
+use super::{Expected, FAILURES_FILE};
 use crate::error::{DatasetError, Fault, Result};
 use crate::failpoint;
 use crate::folder::Folder;
@@ -40,7 +42,7 @@ pub(super) fn recover(folder: &Folder, job: &str, expected: Expected) -> Result<
     ["", DATA_FOLDER, COMMIT_FOLDER].into_iter().try_for_each(|place| folder.sweep(place))?;
     let mut commits = BTreeMap::new();
     for name in folder.files(COMMIT_FOLDER)? {
-        let Some(shard) = manifest::shard_of_commit(&name) else { continue };
+        let Some(shard) = shard_of_commit(&name) else { continue };
         match commit_that_holds(folder, shard, job)? {
             Some(commit) if shard < expected.shards => {
                 commits.insert(shard, commit);

@@ -1,14 +1,11 @@
-//! The records of a shard: in its commit, in the manifest, and in its own file.
+//! The record of a shard in its commit and in the manifest.
 
 use serde::{Deserialize, Serialize};
 
-use super::manifest::DATA_FOLDER;
-use crate::error::{DatasetError, Result};
+use super::mark::Mark;
+use super::names::shard_file;
 use crate::read::Part;
 use crate::write::WrittenFile;
-
-/// Key of the Parquet metadata that identifies the job and the shard of a file.
-pub(crate) const MARK_KEY: &str = "anyflow.shard";
 
 /// A complete shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,30 +20,6 @@ pub struct Shard {
     pub size_bytes: u64,
     /// Hex blake3 of the file, empty without one.
     pub blake3: String,
-}
-
-/// The record of a shard in its own metadata.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Mark {
-    /// Fingerprint of the job.
-    pub(crate) job: String,
-    pub(crate) shard: u64,
-    /// Number of shards of the job.
-    pub(crate) of: u64,
-    pub(crate) rows: u64,
-}
-
-impl Mark {
-    pub(super) fn to_text(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(|error| DatasetError::internal("marking a shard", error))
-    }
-
-    /// The mark of a file; `None` if no job wrote it.
-    pub(crate) fn of(part: &Part) -> Option<Mark> {
-        let metadata = part.metadata.metadata().file_metadata().key_value_metadata()?;
-        let value = metadata.iter().find(|pair| pair.key == MARK_KEY)?.value.as_ref()?;
-        serde_json::from_str(value).ok()
-    }
 }
 
 impl Shard {
@@ -91,17 +64,6 @@ impl Shard {
             )
         })
     }
-}
-
-/// Path of a shard inside the folder.
-pub(super) fn shard_file(shard: u64) -> String {
-    format!("{DATA_FOLDER}/shard-{shard:05}.parquet")
-}
-
-/// The number in the name of a shard's file; `None` for any name that [`shard_file`] does not make.
-pub(super) fn shard_of_file(name: &str) -> Option<u64> {
-    let shard = name.strip_prefix("shard-")?.strip_suffix(".parquet")?.parse().ok()?;
-    (shard_file(shard).strip_prefix(DATA_FOLDER)?.strip_prefix('/')? == name).then_some(shard)
 }
 
 /// Shortens a fingerprint to its start.

@@ -6,10 +6,12 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::manifest::{Commit, DATA_FOLDER, FileHash, JOB_FILE, MANIFEST_FILE, Manifest, commit_file};
+use super::manifest::{Commit, FileHash, Manifest};
+use super::names::{DATA_FOLDER, JOB_FILE, MANIFEST_FILE, commit_file};
 use super::{FAILURES_FILE, Shard};
 use crate::error::{DatasetError, Result, io_error};
-use crate::read::{Part, hash_of};
+use crate::hash::hash_of;
+use crate::read::Part;
 use crate::record;
 
 /// Records of other crates next to ours. They must be readable.

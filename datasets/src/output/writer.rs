@@ -2,8 +2,10 @@
 
 use arrow::array::RecordBatch;
 
-use super::manifest::{self, Commit};
-use super::shard::{MARK_KEY, Mark, Shard, shard_file};
+use super::manifest::Commit;
+use super::mark::{MARK_KEY, Mark};
+use super::names::{commit_file, shard_file};
+use super::shard::Shard;
 use super::{Failure, OutputDir};
 use crate::error::{DatasetError, Result};
 use crate::failpoint;
@@ -71,7 +73,7 @@ impl ShardWriter {
             let action = format!("committing shard {}", self.shard);
             return Err(DatasetError::internal(action, "it is committed already"));
         }
-        inner.folder.write(&manifest::commit_file(self.shard), &record::to_json(&commit)?)?;
+        inner.folder.write(&commit_file(self.shard), &record::to_json(&commit)?)?;
         failpoint::reach("committed");
         commits.insert(self.shard, commit);
         Ok(())

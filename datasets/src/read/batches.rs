@@ -9,7 +9,6 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::SchemaRef;
 
 use super::Dataset;
-use super::embed::Embedded;
 use super::group::{GroupReader, Piece, Wanted, batch_rows};
 use super::part::Part;
 use super::projection::Projection;
@@ -73,12 +72,6 @@ impl Batches {
     /// Schema of the batches.
     pub fn schema(&self) -> &SchemaRef {
         &self.schema
-    }
-
-    /// The same rows with the bytes of media cells that hold only a path. `dataset` is the source of the rows. The
-    /// files count towards the bound.
-    pub fn embedded(self, dataset: &Dataset) -> Embedded {
-        Embedded::new(dataset.clone(), self)
     }
 
     /// The bound of a batch.

@@ -23,11 +23,15 @@ pub struct Embedded {
     waiting: VecDeque<RowBatch>,
 }
 
-impl Embedded {
-    pub(super) fn new(dataset: Dataset, batches: Batches) -> Embedded {
-        Embedded { dataset, batches, waiting: VecDeque::new() }
+impl Batches {
+    /// The same rows with the bytes of media cells that hold only a path. `dataset` is the source of the rows. The
+    /// files count towards the bound.
+    pub fn embedded(self, dataset: &Dataset) -> Embedded {
+        Embedded { dataset: dataset.clone(), batches: self, waiting: VecDeque::new() }
     }
+}
 
+impl Embedded {
     fn next_batch(&mut self) -> Result<Option<RowBatch>> {
         if self.waiting.is_empty() {
             let Some(batch) = self.batches.next().transpose()? else { return Ok(None) };

@@ -1,19 +1,14 @@
 //! The identity of a dataset's content, independent of the names and paths of its files.
 
 use std::fmt;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-
+use super::hash_cache::{cache_folder, recall, remember};
 use super::links::{self, Linked};
 use super::{Dataset, Part};
 use crate::data_file::{DataFile, Version};
 use crate::error::{Result, io_error};
-use crate::folder::NewFile;
-
-const CHUNK_BYTES: usize = 1 << 20;
+use crate::hash::hash_of;
 
 /// The identity of the content of a dataset, independent of names and paths.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,13 +52,6 @@ fn files(parts: &[Part]) -> Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
-/// An entry of the cache: the hash of a version.
-#[derive(Serialize, Deserialize)]
-struct Known<V> {
-    version: V,
-    blake3: String,
-}
-
 fn entry(version: &Version, cache: &Path) -> PathBuf {
     cache.join(format!("{:x}-{:x}.json", version.device, version.inode))
 }
@@ -88,43 +76,6 @@ fn file_hash(source: &DataFile, cache: Option<&Path>) -> Result<blake3::Hash> {
         let _ = remember(before, hash, &path);
     }
     Ok(hash)
-}
-
-/// Hash of the rest of a file, read in pieces.
-pub(crate) fn hash_of(file: &mut impl Read) -> std::io::Result<blake3::Hash> {
-    let mut hasher = blake3::Hasher::new();
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => return Ok(hasher.finalize()),
-            Ok(count) => drop(hasher.update(&chunk[..count])),
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The hash in an entry, if it belongs to this version.
-pub(super) fn recall<V: DeserializeOwned + PartialEq>(version: &V, entry: &Path) -> Option<blake3::Hash> {
-    let known: Known<V> = serde_json::from_slice(&std::fs::read(entry).ok()?).ok()?;
-    (known.version == *version).then(|| blake3::Hash::from_hex(known.blake3).ok())?
-}
-
-pub(super) fn remember<V: Serialize>(version: V, hash: blake3::Hash, entry: &Path) -> Result<()> {
-    if let Some(cache) = entry.parent() {
-        std::fs::create_dir_all(cache).map_err(io_error(cache, "create"))?;
-    }
-    let mut file = NewFile::beside(entry)?;
-    let known = Known { version, blake3: hash.to_hex().to_string() };
-    file.write_all(&crate::record::to_json(&known)?).map_err(io_error(entry, "write"))?;
-    file.publish()
-}
-
-/// `anyflow/hashes` in the user's cache folder, if the user has one.
-pub(super) fn cache_folder() -> Option<PathBuf> {
-    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
-    Some(caches.join("anyflow/hashes"))
 }
 
 #[cfg(test)]
@@ -152,8 +103,7 @@ mod tests {
         for depart in departures {
             let mut departed = version.clone();
             depart(&mut departed);
-            let known = Known { version: departed, blake3: other.to_hex().to_string() };
-            std::fs::write(entry(&version, &cache), crate::record::to_json(&known).unwrap()).unwrap();
+            remember(departed, other, &entry(&version, &cache)).unwrap();
             assert_eq!(file_hash(&source, Some(&cache)).unwrap(), blake3::hash(b"one"));
         }
         for damaged in [&b"{"[..], b"", b"[]"] {

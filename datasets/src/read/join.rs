@@ -14,9 +14,8 @@ use parquet::basic::Type as PhysicalType;
 
 pub(super) use types::widened;
 
-use super::part::Part;
+use super::part::{Part, Place};
 use super::paths::FolderColumn;
-use super::projection::Place;
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::spelling::nfc;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::path::Path;
 
-use super::identity::{cache_folder, recall, remember};
+use super::hash_cache::{cache_folder, recall, remember};
 use super::{Dataset, Part};
 use crate::beneath::{Beneath, Refusal};
 use crate::error::{DatasetError, Result};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::Part;
-use super::paths::name_of;
+use crate::data_file::name_of;
 use crate::error::{DatasetError, Result};
 use crate::output::{Mark, short};
 

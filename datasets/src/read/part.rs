@@ -11,7 +11,6 @@ use parquet::file::metadata::ParquetMetaDataReader;
 
 use super::guard::guarded;
 use super::paths::FolderColumn;
-use super::projection::Place;
 use super::size::fixed_bytes;
 use super::{footer, stated};
 use crate::beneath::MAX_CELL_BYTES;
@@ -31,6 +30,17 @@ pub(crate) struct Part {
     /// Columns that the names of its folders give, which the dataset sets.
     pub(super) folders: Vec<FolderColumn>,
     footer_hash: blake3::Hash,
+}
+
+/// Where a file has a column of the dataset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the column of this index.
+    File(usize),
+    /// In the name of a folder: the same text in each row.
+    Folder(Option<String>),
+    /// Nowhere: the file has no rows.
+    Nowhere,
 }
 
 impl Part {

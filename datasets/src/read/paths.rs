@@ -5,6 +5,7 @@
 mod below;
 mod card;
 mod hive;
+mod listing;
 mod output;
 mod selection;
 mod splits;
@@ -179,9 +180,4 @@ fn there(path: &Path) -> Result<bool> {
         }
         found => found.map_err(io_error(path, "open")),
     }
-}
-
-/// The last part of a path, for messages.
-pub(super) fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

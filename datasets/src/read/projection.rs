@@ -8,19 +8,8 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::join::widened;
-use super::part::Part;
+use super::part::{Part, Place};
 use super::size::fixed_bytes;
-
-/// Where a file has a column of the dataset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// In the column of this index.
-    File(usize),
-    /// In the name of a folder: the same text in each row.
-    Folder(Option<String>),
-    /// Nowhere: the file has no rows.
-    Nowhere,
-}
 
 /// What to decode of a file, and what to make of it.
 #[derive(Debug)]

@@ -18,12 +18,10 @@ use anyflow_sdk::content::{Medium, unreadable};
 use anyflow_sdk::{Error, Partial};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use crate::resample::resampled;
+use crate::resample::{MAX_SAMPLE, resampled};
 pub(crate) use mix::MAX_SECONDS;
 use mix::Mix;
 
-/// The largest sample of a float file: far above full scale, far below the overflow of sums.
-pub(crate) const MAX_SAMPLE: f32 = 1e6;
 /// The most seconds that may be skipped: a day.
 const MAX_FROM: f64 = 86_400.0;
 /// The formats that [`read`] knows.

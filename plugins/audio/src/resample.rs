@@ -6,8 +6,8 @@ use anyflow_sdk::Error;
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 
-use crate::recording::MAX_SAMPLE;
-
+/// The largest sample of a float file: far above full scale, far below the overflow of sums.
+pub(crate) const MAX_SAMPLE: f32 = 1e6;
 /// The fewest samples in a block at the lower rate. At 256 the transition is a tenth of the band wide.
 const BLOCK: usize = 256;
 

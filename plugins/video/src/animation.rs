@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use anyflow_sdk::content::{FileContent, Medium, unreadable};
-use anyflow_sdk::images::{self, ImageFit, ImageReader};
-use anyflow_sdk::{Error, Files, Parameters, Partial};
+use anyflow_sdk::images::ImageReader;
+use anyflow_sdk::{Error, Files, Partial};
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::codecs::png::{PngDecoder, PngEncoder};
 use image::codecs::webp::WebPDecoder;
@@ -14,11 +14,8 @@ use image::{
 };
 
 use crate::mp4;
+use crate::shape::{MAX_BYTES, MAX_SIDE, Shape, fitted, spread};
 
-/// The longest side of a frame.
-pub(crate) const MAX_SIDE: u32 = 1 << 12;
-/// The most bytes of a frame during decoding.
-pub(crate) const MAX_BYTES: u64 = 64 << 20;
 /// The most frames of an animation.
 const MAX_FRAMES: usize = 1024;
 /// The most pixels of all frames together, so that a small file cannot ask for all memory.
@@ -26,36 +23,6 @@ const MAX_PIXELS: u64 = 64 << 20;
 
 /// The formats that [`read`] knows.
 const SUPPORTED: &str = "MP4 with H.264, GIF, APNG, WebP and still images";
-
-/// The number and the size of an array's frames.
-#[derive(Clone, Copy, serde::Deserialize)]
-pub(crate) struct Shape {
-    pub(crate) frames: usize,
-    height: u32,
-    width: u32,
-}
-
-impl Shape {
-    pub(crate) fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let shape: Shape = parameters.read()?;
-        let sides = 1..=1024;
-        if !sides.contains(&shape.height) || !sides.contains(&shape.width) || !(1..=256).contains(&shape.frames) {
-            let Shape { frames, height, width, .. } = shape;
-            return Err(Error::Parameters(format!(
-                "frames is {frames}, width x height {width} x {height}; the allowed ranges are 1 to 256 and 1 to 1024"
-            )));
-        }
-        Ok(shape)
-    }
-
-    fn frame(self) -> images::Frame {
-        images::Frame { width: self.width, height: self.height, fit: ImageFit::Stretch, background: 1.0 }
-    }
-
-    fn pixels(self) -> usize {
-        self.height as usize * self.width as usize
-    }
-}
 
 /// Reads a file: as many frames as `shape` has, spread evenly over those of the file, each on a white background and
 /// stretched to `shape`. A still image is a video of one frame.
@@ -97,19 +64,9 @@ pub(crate) fn read_list(files: Files<'_>, shape: Shape) -> Result<Vec<DynamicIma
     Ok(frames)
 }
 
-/// A frame on a white background, stretched to `shape`.
-pub(crate) fn fitted(frame: RgbaImage, shape: Shape) -> DynamicImage {
-    shape.frame().place(DynamicImage::ImageRgba8(frame))
-}
-
 fn still(bytes: &[u8], shape: Shape) -> Result<DynamicImage, Error> {
     let reader = ImageReader { max_side: MAX_SIDE, max_bytes: MAX_BYTES, partial: Partial::Fail };
     reader.read(bytes, |image| shape.frame().place(image))
-}
-
-/// The source frame, of `all`, for output frame `index` of `count`. The first and the last frame are kept.
-pub(crate) fn spread(index: usize, count: usize, all: usize) -> usize {
-    if count == 1 { 0 } else { (index * (all - 1) + (count - 1) / 2) / (count - 1) }
 }
 
 /// The frames of an animation; `None` for still images and other files.
@@ -208,16 +165,6 @@ fn frames(array: &[f32], shape: Shape, channels: usize) -> Result<impl Iterator<
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn frames_are_spread_evenly_from_the_first_to_the_last() {
-        let sources = |count: usize, all: usize| (0..count).map(|index| spread(index, count, all)).collect::<Vec<_>>();
-        assert_eq!(sources(4, 4), [0, 1, 2, 3]);
-        assert_eq!(sources(3, 9), [0, 4, 8]);
-        assert_eq!(sources(4, 2), [0, 0, 1, 1]);
-        assert_eq!(sources(1, 5), [0]);
-        assert_eq!(sources(3, 1), [0, 0, 0]);
-    }
 
     #[test]
     fn moving_and_still_images_of_other_formats_are_films() {

@@ -3,7 +3,8 @@
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
 use image::DynamicImage;
 
-use crate::animation::{self, Shape};
+use crate::animation;
+use crate::shape::Shape;
 
 /// Parameters of the file codecs.
 const OF_FILES: &str = r#"{

@@ -6,6 +6,7 @@ mod classifier;
 mod frames;
 mod mp4;
 mod perceptrons;
+mod shape;
 
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;

@@ -9,7 +9,7 @@ mod decode;
 use anyflow_sdk::Error;
 use image::{DynamicImage, RgbaImage};
 
-use crate::animation::{Shape, fitted, spread};
+use crate::shape::{Shape, fitted, spread};
 use container::Track;
 
 /// True if the file has the signature of an MP4 file.

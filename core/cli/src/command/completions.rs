@@ -1,10 +1,8 @@
 //! `anyflow completions`.
 
-use clap::CommandFactory;
 use clap_complete::Shell;
 use serde_json::json;
 
-use crate::cli::Cli;
 use crate::console::CommandResult;
 
 /// Arguments of `anyflow completions`.
@@ -14,10 +12,10 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Prints the completion script of a shell.
-pub fn run(args: &Args) -> CommandResult {
+/// Prints the script that completes a command line in a shell.
+pub fn run(args: &Args, mut line: clap::Command) -> CommandResult {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "anyflow", &mut script);
+    clap_complete::generate(args.shell, &mut line, "anyflow", &mut script);
     let script = String::from_utf8_lossy(&script).into_owned();
     let json = json!({"shell": args.shell.to_string(), "script": script});
     CommandResult::done(script, json)

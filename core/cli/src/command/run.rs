@@ -1,21 +1,22 @@
 //! `anyflow run`.
 
 mod file_size;
+mod inputs;
 mod kept;
 mod sweep;
 
 use std::path::PathBuf;
 
-use anyflow_datasets::{Dataset, Manifest, RowFilter, check_key};
+use anyflow_datasets::Manifest;
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::order::{DRAW_COLUMN, Order, RowSelection};
-use anyflow_plan::plan::{Form, Job, Model, Op, PLAN_FORMAT, RunPlan};
+use anyflow_plan::order::{Order, RowSelection};
+use anyflow_plan::plan::{Job, PLAN_FORMAT};
 use anyflow_plan::seeds::{self, Drawing};
-use kept::{EVERYTHING, KeptColumns};
-use serde_json::Value;
+pub use inputs::{Reads, check};
+use kept::KeptColumns;
 
-use super::{columns, open, plugins, shown, summary};
+use super::{open, plugins, shown, summary};
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
@@ -109,21 +110,6 @@ impl Args {
     }
 }
 
-/// What a run reads.
-#[derive(Default)]
-pub struct Reads<'a> {
-    /// Dataset files or folders.
-    pub inputs: &'a [PathBuf],
-    /// Maximum number of rows.
-    pub rows: Option<u64>,
-    /// Column of row keys.
-    pub key: Option<&'a str>,
-    /// Input columns that pass through to the output.
-    pub keep: Option<&'a [String]>,
-    /// The rows, and how often each runs.
-    pub selection: RowSelection,
-}
-
 /// Checks the files, then runs the pipeline in the engine.
 ///
 /// # Errors
@@ -163,101 +149,6 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
 fn noisy_nodes(job: &Job) -> Vec<&str> {
     let Job::Run(plan) = job else { return Vec::new() };
     plan.steps.iter().filter(|step| step.op.diffusion().is_some()).map(|step| step.node.as_str()).collect()
-}
-
-/// Checks the inputs of a pipeline against its plan.
-///
-/// # Errors
-/// Inputs that are missing, unexpected or empty, or have wrong columns.
-pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
-    let Job::Run(plan) = &compiled.job else { return Ok(()) };
-    let Reads { inputs, rows, key, keep, selection } = reads;
-    let (rows, key) = (*rows, *key);
-    let columns_read =
-        || plan.inputs.values().map(|input| format!("`{}`", input.column)).collect::<Vec<_>>().join(", ");
-    let refuse = |text: String| Err(CliError::Usage(text));
-    match (plan.inputs.is_empty(), inputs.is_empty()) {
-        (true, _) if *selection != RowSelection::default() => {
-            return refuse(format!(
-                "pipeline {} has no inputs, so --where, --skip and --draws do not apply",
-                plan.name
-            ));
-        }
-        (true, true) if rows.is_none_or(|rows| rows == 0) => {
-            return refuse(format!("pipeline {} has no inputs; set the number of rows with --rows N", plan.name));
-        }
-        (true, true) => return Ok(()),
-        (true, false) => return refuse(format!("pipeline {} has no inputs; remove --input", plan.name)),
-        (false, true) => {
-            return refuse(format!("pipeline {} reads {}; name a dataset with --input", plan.name, columns_read()));
-        }
-        (false, false) => {}
-    }
-    let dataset = open(inputs)?;
-    if dataset.rows() == 0 || rows == Some(0) {
-        return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
-    }
-    compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
-    check_key(&dataset, key)?;
-    check_selection(plan, &dataset, selection)?;
-    let mut named = keep.unwrap_or_default().iter().filter(|column| *column != EVERYTHING);
-    named.try_for_each(|column| Ok(dataset.column(column).map(drop)?))
-}
-
-/// Checks the condition on rows, and that the column of draws has a name of its own.
-fn check_selection(plan: &RunPlan, dataset: &Dataset, selection: &RowSelection) -> Result<()> {
-    if let Some(filter) = &selection.filter {
-        RowFilter::parse(filter)?.check(dataset)?;
-    }
-    let is_taken = dataset.features().contains_key(DRAW_COLUMN) || plan.outputs.contains_key(DRAW_COLUMN);
-    if selection.draws > 1 && is_taken {
-        let text =
-            format!("--draws adds a column `{DRAW_COLUMN}`, which is there already; rename the input column or output");
-        return Err(CliError::Usage(text));
-    }
-    Ok(())
-}
-
-/// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
-/// classes.
-///
-/// # Errors
-/// A column of words for a codec without names, or of lists of files for a codec of files.
-fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Result<Vec<(String, Option<CellKind>)>> {
-    for step in &plan.steps {
-        let Op::ReadCells { stream, from, .. } = &step.op else { continue };
-        let Some(input) = plan.inputs.get(from) else { continue };
-        let Form::Cells { cell, .. } = &input.kind.form else { continue };
-        let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
-        match (cell, &kind) {
-            (CellKind::I64, Some(CellKind::F64)) => *kind = Some(CellKind::I64),
-            (CellKind::I64, Some(CellKind::Utf8)) if has_class_names(&plan.model, stream) => {
-                *kind = Some(CellKind::I64)
-            }
-            (CellKind::Bytes, Some(CellKind::Files)) => {
-                return Err(CliError::Usage(format!(
-                    "column `{name}` holds lists of files, but {stream} reads one file in each row; write a row for each \
-                     file"
-                )));
-            }
-            (CellKind::I64, Some(CellKind::Utf8)) => {
-                return Err(CliError::Usage(format!(
-                    "column `{name}` holds words, but `{stream}` reads class numbers; name the words in the order of their \
-                     numbers in the codec of the model (`names: [...]`), or write the numbers into the column"
-                )));
-            }
-            _ => {}
-        }
-    }
-    Ok(columns)
-}
-
-/// True if the codec of a stream or prompt has names of classes.
-fn has_class_names(model: &Model, stream: &str) -> bool {
-    let codec = model.streams.get(stream).map(|stream| &stream.codec);
-    let codec = codec.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.codec));
-    let names = codec.and_then(|codec| codec.parameters.get("names")).and_then(Value::as_array);
-    names.is_some_and(|names| !names.is_empty())
 }
 
 /// The columns of the input that outputs of a pipeline replace by other values.

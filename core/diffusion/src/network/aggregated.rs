@@ -4,10 +4,11 @@ mod encoder;
 mod head;
 
 use anyflow_config::{Parameterization, Site, SiteSpec};
-use tch::{Device, Tensor};
+use tch::Tensor;
 
+use super::host_times::HostTimes;
 use super::layer::BuildOptions;
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times};
+use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt};
 use encoder::Encoder;
 use head::Head;
 
@@ -56,7 +57,7 @@ impl Aggregated {
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
         let mut x: Vec<Tensor> = batch.x.iter().map(Tensor::shallow_clone).collect();
         if self.encoders.iter().any(|encoder| !encoder.is_idle()) {
-            let times = HostTimes::of(batch, self.streams.len())?;
+            let times = HostTimes::of(batch)?;
             for encoder in self.encoders.iter().filter(|encoder| !encoder.is_idle()) {
                 let stream = &self.streams[encoder.into];
                 let factors = times.rows().map(|(t, present)| {
@@ -89,35 +90,6 @@ impl Aggregated {
         }
         Ok(outputs)
     }
-}
-
-/// Times and presences of a batch, on the host.
-struct HostTimes {
-    t: Vec<f32>,
-    present: Vec<f32>,
-    streams: usize,
-}
-
-impl HostTimes {
-    fn of(batch: &DenoiserInput, streams: usize) -> Result<Self> {
-        let (t, present) = match &batch.times {
-            Times::Runs(runs) => (
-                runs.iter().flat_map(|run| run.t.repeat(run.rows)).collect(),
-                runs.iter().flat_map(|run| run.present.repeat(run.rows)).collect(),
-            ),
-            Times::Rows { t, present } => (host(t)?, host(present)?),
-        };
-        Ok(HostTimes { t, present, streams })
-    }
-
-    /// Time and presence of every stream, row by row.
-    fn rows(&self) -> impl Iterator<Item = (&[f32], &[f32])> {
-        self.t.chunks(self.streams).zip(self.present.chunks(self.streams))
-    }
-}
-
-fn host(tensor: &Tensor) -> Result<Vec<f32>> {
-    tensor.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_floats()
 }
 
 impl Denoiser for Aggregated {

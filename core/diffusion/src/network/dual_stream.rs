@@ -11,12 +11,13 @@ use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use super::build_part;
+use super::host_times::HostTimes;
 use super::layer::BuildOptions;
 use super::streams::parts_of;
 use crate::stream::index_of;
 use crate::tokens::same_memory;
 use crate::{Denoiser, DenoiserInput, EngineError, Result, StreamSpec, TensorExt, Tokens, site};
-use rows::{HostTimes, Rows};
+use rows::Rows;
 use tokens::FeatureTokens;
 
 /// Huang et al. 2023, "DiffDis: Empowering generative diffusion model with cross-modal discrimination capability",
@@ -108,12 +109,13 @@ impl DualStream {
     fn read(&self, reader: &Reader, rows: &DenoiserInput) -> Result<Option<Tokens>> {
         let times = HostTimes::of(rows)?;
         let x = &rows.x[reader.trunk];
-        let gone = match times.there(reader.trunk) {
+        let gone = match Rows::present(&times, reader.trunk) {
             Rows::None => return Ok(None),
             Rows::All => None,
             Rows::Some(there) => Some(there.iter().map(|there| !there).collect::<Vec<_>>()),
         };
-        let Some(kept) = reader.kept.as_ref().filter(|_| times.is_clean(reader.trunk) && !x.requires_grad()) else {
+        let is_observed = Rows::observed(&times, reader.trunk) == Rows::All;
+        let Some(kept) = reader.kept.as_ref().filter(|_| is_observed && !x.requires_grad()) else {
             return self.features(reader, rows, gone).map(Some);
         };
         let mut kept = kept.borrow_mut();
@@ -164,7 +166,7 @@ impl Denoiser for DualStream {
             let answer = |rows: &DenoiserInput| -> Result<Tensor> {
                 Ok(part.predict(&self.asked(index, rows)?)?.swap_remove(0))
             };
-            outputs.push(match times.noisy(index) {
+            outputs.push(match Rows::noisy(&times, index) {
                 Rows::None => nothing()?,
                 Rows::All => answer(batch)?,
                 Rows::Some(rows) => {

@@ -1,5 +1,6 @@
 //! A U-Net over streams that are maps, with the layers of diffusers' `UNet2DConditionModel`.
 
+mod builder;
 mod level;
 mod maps;
 mod resnet;
@@ -21,7 +22,8 @@ use super::streams::shapes;
 use super::time::{Projected, Projections};
 use crate::site::Reader;
 use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times, Tokens};
-use level::{Builder, Level, Middle, Pass};
+use builder::Builder;
+use level::{Level, Middle, Pass};
 use maps::Common;
 use resnet::Resnet;
 use spatial::TransformerBlock;

@@ -7,8 +7,9 @@ use anyflow_plan::plan::Component;
 use tch::{Device, Kind, Tensor};
 
 use super::call::Call;
-use super::instance::{Instance, Made};
-use super::module::{number, promised, word};
+use super::instance::Instance;
+use super::made::Made;
+use super::role::{number, promised, word};
 use super::view;
 use crate::{Result, RunError};
 

@@ -10,8 +10,9 @@ use anyflow_plan::plan::{Component, Form, Type};
 use tch::{Kind, Tensor};
 
 use super::call::Call;
-use super::instance::{Instance, Made};
+use super::instance::Instance;
 use super::library::LoadedPlugins;
+use super::made::Made;
 use super::report::{Reported, RowError};
 use super::{view, watch};
 use crate::{Result, RunError};

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use anyflow_abi::{ABI_MAJOR, ENTRY_SYMBOL, Entry, MAGIC};
 use libloading::os::unix::Library;
 
-use super::library::rebuild;
+use super::versions::rebuild;
 
 /// The entry of a loaded library.
 ///

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyflow_abi::array::ArrayInterface;
 use anyflow_abi::codec::CodecInterface;
 use anyflow_abi::torch::TorchInterface;
-use anyflow_abi::{ABI_MAJOR, ABI_MINOR, Entry, Host, StrView, float, status};
+use anyflow_abi::{ABI_MINOR, Entry, Host, StrView, float, status};
 use anyflow_plan::descriptor::PluginDescriptor;
 use indexmap::IndexMap;
 use libloading::os::unix::Library;
@@ -15,6 +15,7 @@ use libloading::os::unix::Library;
 use super::entry::{entry, table};
 use super::report::sentence_of;
 use super::sealed::Sealed;
+use super::versions::{self, rebuild};
 use super::watch::Watched;
 use super::{allowed, needs};
 use crate::{LIBTORCH, Result, RunError};
@@ -94,12 +95,12 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
     let section = anyflow_abi::read::descriptor(file.bytes()).map_err(|e| e.to_string())?.to_string();
     let descriptor: PluginDescriptor = serde_json::from_str(&section)
         .map_err(|e| format!("its descriptor cannot be parsed ({e}); rebuild it with the SDK of this release"))?;
-    check_versions(&descriptor)?;
+    versions::check(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
     let mut needed = IndexMap::new();
     let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "load");
     let library = open(path, file, &mut needed).map_err(|cause| {
-        format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions())
+        format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions::host())
     })?;
     // SAFETY: the library is forgotten below, so it is never unloaded.
     let entry = unsafe { entry(&library, &name)? };
@@ -145,32 +146,6 @@ fn open_needed(name: &str, path: &Path, needed: &mut IndexMap<String, String>) -
     }
     needed.insert(name.into(), hash);
     open(path, file, needed)
-}
-
-/// The end of every error about a plugin that does not fit.
-pub(super) fn rebuild() -> String {
-    format!("this host has {}; rebuild the plugin with this release's SDK", versions())
-}
-
-fn versions() -> String {
-    format!("ABI {ABI_MAJOR}.{ABI_MINOR} and libtorch {LIBTORCH}")
-}
-
-fn check_versions(descriptor: &PluginDescriptor) -> Result<(), String> {
-    let PluginDescriptor { plugin, version, abi: [major, minor], libtorch, .. } = descriptor;
-    if *major != ABI_MAJOR {
-        return Err(format!(
-            "{plugin} {version} is built for ABI {major}.{minor}, but this host has {ABI_MAJOR}.{ABI_MINOR}; rebuild the \
-             plugin with this release's SDK, or use a release of Anyflow with ABI {major}"
-        ));
-    }
-    match libtorch {
-        Some(theirs) if theirs != LIBTORCH => Err(format!(
-            "{plugin} {version} is built for libtorch {theirs}, but this host uses {LIBTORCH}; rebuild the plugin for \
-             {LIBTORCH}"
-        )),
-        _ => Ok(()),
-    }
 }
 
 fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) -> Result<Plugin, String> {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use anyflow_abi::torch::role;
 use anyflow_plan::descriptor::{Interface, Role};
 use anyflow_plan::plan::Component;
 use tch::{Device, Tensor};
@@ -10,19 +9,9 @@ use tch::{Device, Tensor};
 use super::array::ArrayModule;
 use super::instance::Instance;
 use super::library::{LoadedPlugins, Plugin};
+use super::parameter::Parameter;
 use super::torch::TorchModule;
 use crate::Result;
-
-/// A named parameter or buffer of a module, sharing memory with the plugin's.
-#[derive(Debug)]
-pub struct Parameter {
-    /// Stable name inside the module.
-    pub name: String,
-    /// The tensor itself.
-    pub tensor: Tensor,
-    /// True if an optimizer may change it.
-    pub trainable: bool,
-}
 
 /// A module with its parameters. It is created, called and destroyed on one thread.
 pub struct Module {
@@ -139,35 +128,4 @@ impl Leaving {
         }
         Ok(module)
     }
-}
-
-/// The name of a role in errors.
-pub(super) fn word(role: Role) -> &'static str {
-    match role {
-        Role::Encode => "encode",
-        Role::Decode => "decode",
-        Role::Embed => "embed",
-        Role::Align => "align",
-        Role::Score => "score",
-        Role::Features => "features",
-        Role::Perceptual => "perceptual",
-    }
-}
-
-/// The number of a role in the ABI.
-pub(super) fn number(role: Role) -> u32 {
-    match role {
-        Role::Encode => role::ENCODE,
-        Role::Decode => role::DECODE,
-        Role::Embed => role::EMBED,
-        Role::Align => role::ALIGN,
-        Role::Score => role::SCORE,
-        Role::Features => role::FEATURES,
-        Role::Perceptual => role::PERCEPTUAL,
-    }
-}
-
-/// The shape of an output: the rows of the input, then the axes of the role's port.
-pub(super) fn promised(input: &Tensor, expected: &[i64]) -> Vec<i64> {
-    input.size().first().copied().into_iter().chain(expected.iter().copied()).collect()
 }

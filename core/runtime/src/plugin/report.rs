@@ -1,13 +1,9 @@
 //! The reports of a plugin's call.
 
-use std::ffi::c_void;
-
-use anyflow_abi::{CellView, StrView, status};
+use anyflow_abi::{StrView, status};
 use anyflow_datasets::OwnedCell;
 
-use super::cell;
-use super::module::Parameter;
-use super::slot::heard;
+use super::parameter::Parameter;
 
 /// Maximum bytes of a plugin's message.
 const LONGEST_TEXT: usize = 1024;
@@ -62,26 +58,4 @@ pub(super) unsafe fn sentence_of(text: StrView) -> String {
         Ok(shown) => String::from_utf8_lossy(shown).into_owned(),
         Err(why) => format!("a text that {why}"),
     }
-}
-
-pub(super) unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
-    heard(context, |reported| {
-        // SAFETY: the text is readable until this function returns.
-        let text = unsafe { sentence_of(text) };
-        match usize::try_from(row) {
-            Ok(row) => reported.rows.push(RowError { row, text }),
-            Err(_) => reported.call = Some(text),
-        }
-    });
-}
-
-pub(super) unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
-    heard(context, |reported| {
-        let Ok(row) = usize::try_from(row) else { return };
-        // SAFETY: the cell is readable until this function returns.
-        match unsafe { cell::owned(cell) } {
-            Ok(owned) => reported.cells.push((row, owned)),
-            Err(text) => reported.rows.push(RowError { row, text }),
-        }
-    });
 }

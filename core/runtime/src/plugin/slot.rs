@@ -6,9 +6,10 @@ use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use anyflow_abi::Report;
+use anyflow_abi::{CellView, Report, StrView};
 
-use super::report::{Reported, on_cell, on_error};
+use super::cell;
+use super::report::{Reported, RowError, sentence_of};
 
 /// All slots of this process; slot `n` has index `n - 1`. Each plugin has as many as its maximum of simultaneous calls.
 static SLOTS: Mutex<Vec<&'static Slot>> = Mutex::new(Vec::new());
@@ -94,6 +95,28 @@ pub(super) fn heard(context: *mut c_void, hear: impl FnOnce(&mut Reported)) {
     if accepted != Ok(true) {
         mark_misused(number);
     }
+}
+
+unsafe extern "C" fn on_error(context: *mut c_void, row: i64, text: StrView) {
+    heard(context, |reported| {
+        // SAFETY: the text is readable until this function returns.
+        let text = unsafe { sentence_of(text) };
+        match usize::try_from(row) {
+            Ok(row) => reported.rows.push(RowError { row, text }),
+            Err(_) => reported.call = Some(text),
+        }
+    });
+}
+
+unsafe extern "C" fn on_cell(context: *mut c_void, row: i64, cell: *const CellView) {
+    heard(context, |reported| {
+        let Ok(row) = usize::try_from(row) else { return };
+        // SAFETY: the cell is readable until this function returns.
+        match unsafe { cell::owned(cell) } {
+            Ok(owned) => reported.cells.push((row, owned)),
+            Err(text) => reported.rows.push(RowError { row, text }),
+        }
+    });
 }
 
 /// Marks a slot with a late report or one from another thread. The running call, or the next one, fails with it.

@@ -10,9 +10,11 @@ use anyflow_plan::plan::Component;
 use tch::{Device, Kind, Tensor};
 
 use super::call::Call;
-use super::instance::{Instance, Made};
-use super::module::{Parameter, number, promised, word};
+use super::instance::Instance;
+use super::made::Made;
+use super::parameter::Parameter;
 use super::report::sentence_of;
+use super::role::{number, promised, word};
 use super::slot::heard;
 use crate::Result;
 

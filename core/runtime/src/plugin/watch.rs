@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyflow_plan::calls::Call;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
-use crate::process::calls;
+use crate::process::{calls, exchange_current};
 use crate::{Result, RunError};
 
 /// The origin of all times.
@@ -17,8 +17,6 @@ static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 thread_local! {
     static NODE: RefCell<Option<String>> = const { RefCell::new(None) };
-    /// The slot of this thread's running call, 0 for none. A signal handler reads it, so it must not have a destructor.
-    static CURRENT: Cell<usize> = const { Cell::new(0) };
     /// The slot of this thread's last call.
     static LAST: Cell<usize> = const { Cell::new(0) };
 }
@@ -40,20 +38,15 @@ impl Watched {
     pub fn begin_in(node: Option<&str>, component: &str, version: &str, call: &str) -> Self {
         let slot = calls().begin(&Call { node, component, version, call }, now(), LAST.get());
         LAST.set(slot);
-        Watched { slot, outer: CURRENT.replace(slot), _of_this_thread: PhantomData }
+        Watched { slot, outer: exchange_current(slot), _of_this_thread: PhantomData }
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        CURRENT.set(self.outer);
+        exchange_current(self.outer);
         calls().end(self.slot);
     }
-}
-
-/// The slot of this thread's running call, 0 for none.
-pub(crate) fn current() -> usize {
-    CURRENT.get()
 }
 
 /// Runs `work` with a current node, stage or task, which registered calls of this thread name.

@@ -2,7 +2,7 @@
 
 use libc::{c_int, c_void};
 
-use super::calls;
+use super::table::calls;
 
 /// Records the address range of the library that contains this address.
 pub(crate) fn note_code(plugin: &str, address: *const c_void) {

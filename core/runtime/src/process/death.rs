@@ -7,8 +7,7 @@ use std::sync::atomic::Ordering;
 use anyflow_plan::calls::{Cause, Dying};
 use libc::{c_int, c_void};
 
-use super::{PROCESS, TABLE};
-use crate::plugin::watch;
+use super::{PROCESS, table};
 
 /// The signals that a crash raises.
 const FATAL: [c_int; 7] =
@@ -83,8 +82,8 @@ unsafe extern "C" fn on_fatal(signal: c_int, info: *mut libc::siginfo_t, context
 }
 
 fn note(cause: Cause, sender: Option<u32>, address: u64) {
-    if let Some(table) = TABLE.get() {
-        table.died(&Dying { cause, sender, slot: watch::current(), address, thread: thread_name() });
+    if let Some(calls) = table::existing() {
+        calls.died(&Dying { cause, sender, slot: table::current(), address, thread: thread_name() });
     }
 }
 

@@ -25,7 +25,7 @@ use anyflow_weights::CONTENT_KEY;
 use serde_json::Value;
 
 use super::cache;
-use super::state::{StageFile, StateFiles};
+use super::stage_file::{STAGES, StageFile};
 use crate::checkpoint::{self, Metadata, Tensors, WeightType, Weights};
 use crate::identity::explained;
 use crate::{Result, RunError, output};
@@ -33,8 +33,6 @@ use crate::{Result, RunError, output};
 const RECORD: &str = "training.json";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "train.json";
-/// The folder of stages and states.
-pub(super) const STAGES: &str = "stages";
 /// Metadata keys of a stage.
 const TRAINING: &str = "anyflow.training";
 const STAGE_SUMMARY: &str = "summary";
@@ -104,7 +102,7 @@ impl TrainingFolder {
         };
         checkpoint::copy_into(tensors, &weights.tensors, &path)?;
         // A kill between saving the stage and removing its states leaves the states behind.
-        StateFiles::forget(self, stage)?;
+        self.forget_states(stage)?;
         Ok(Some(summary))
     }
 
@@ -115,7 +113,11 @@ impl TrainingFolder {
     pub fn save_stage(&self, stage: &StageFile<'_>, tensors: &Tensors, summary: &Value) -> Result<()> {
         let metadata = Metadata::from([(STAGE_SUMMARY.into(), summary.to_string())]);
         self.save(&stage.finished(), tensors, metadata)?;
-        StateFiles::forget(self, stage)
+        self.forget_states(stage)
+    }
+
+    fn forget_states(&self, stage: &StageFile<'_>) -> Result<()> {
+        stage.states().iter().try_for_each(|name| Ok(self.files.remove(name)?))
     }
 
     /// Writes the weights of a stage after `step` steps.

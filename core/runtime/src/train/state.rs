@@ -3,37 +3,11 @@
 
 use std::cell::Cell;
 
-use super::folder::{STAGES, TrainingFolder};
+use super::folder::TrainingFolder;
+use super::stage_file::StageFile;
 use crate::checkpoint::{Metadata, Tensors};
 use crate::events::Events;
 use crate::{Result, RunError};
-
-/// Extensions of the two files.
-const EXTENSIONS: [&str; 2] = ["state", "other.state"];
-
-/// The names of a stage's files.
-pub struct StageFile<'a> {
-    /// Index of the stage.
-    pub index: usize,
-    /// Its name.
-    pub name: &'a str,
-}
-
-impl StageFile<'_> {
-    /// The file of the finished stage.
-    pub fn finished(&self) -> String {
-        self.with("safetensors")
-    }
-
-    /// The file of the weights after `step` steps.
-    pub fn kept(&self, step: u64) -> String {
-        format!("{STAGES}/{:02}-{}-{step}.safetensors", self.index, self.name)
-    }
-
-    fn with(&self, extension: &str) -> String {
-        format!("{STAGES}/{:02}-{}.{extension}", self.index, self.name)
-    }
-}
 
 /// A saved state.
 pub struct SavedState {
@@ -65,8 +39,8 @@ impl<'a> StateFiles<'a> {
     /// The folder cannot be read.
     pub fn load(&self, events: &Events) -> Result<Option<SavedState>> {
         let mut last: Option<SavedState> = None;
-        for (turn, extension) in EXTENSIONS.into_iter().enumerate() {
-            match self.read(&self.stage.with(extension)) {
+        for (turn, name) in self.stage.states().iter().enumerate() {
+            match self.read(name) {
                 Ok(Some(state)) if last.as_ref().is_none_or(|last| last.step < state.step) => {
                     self.turn.set(1 - turn);
                     last = Some(state);
@@ -101,16 +75,8 @@ impl<'a> StateFiles<'a> {
         let numbers = [("step", step), ("rollbacks", rollbacks)];
         let metadata: Metadata = numbers.into_iter().map(|(key, number)| (key.into(), number.to_string())).collect();
         let turn = self.turn.get();
-        self.folder.save(&self.stage.with(EXTENSIONS[turn]), tensors, metadata)?;
+        self.folder.save(&self.stage.states()[turn], tensors, metadata)?;
         self.turn.set(1 - turn);
         Ok(())
-    }
-
-    /// Removes the states of a finished stage.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn forget(folder: &TrainingFolder, stage: &StageFile<'_>) -> Result<()> {
-        EXTENSIONS.into_iter().try_for_each(|extension| Ok(folder.files().remove(&stage.with(extension))?))
     }
 }

@@ -60,7 +60,7 @@ pub(super) struct Heard {
     pub cells: BTreeMap<usize, OwnedCell>,
     /// Visited parameters.
     #[cfg(feature = "torch")]
-    pub variables: Vec<super::torch_module::Variable>,
+    pub variables: Vec<super::variable::Variable>,
     /// A report that the ABI does not allow.
     pub odd: Option<String>,
     batch: usize,

@@ -46,9 +46,6 @@ pub(super) trait Instance: Sized {
 
     /// Copies of the variables.
     fn variables(&self) -> Result<Vec<Self::Array>, Unmet>;
-
-    /// Runs the checks that only modules of this interface need.
-    fn check_more(_: &Subject<'_, Self>, _: &mut Protocol<'_>) {}
 }
 
 /// A call with arrays of the checks' own choice.
@@ -68,13 +65,14 @@ pub(super) struct Subject<'a, M: Instance> {
     pub roles: Vec<Role<'a>>,
 }
 
-/// Checks a module with the given parameters, and defaults for the others.
-pub(super) fn run<M: Instance>(
+/// Checks a module with the given parameters, and defaults for the others. Returns it for further checks, unless it
+/// cannot be created.
+pub(super) fn run<'a, M: Instance>(
     table: &'static M::Table,
-    descriptor: &descriptor::Module,
+    descriptor: &'a descriptor::Module,
     given: &Map<String, Value>,
     protocol: &mut Protocol<'_>,
-) {
+) -> Option<Subject<'a, M>> {
     protocol.check("defaults", || schema::check(&descriptor.parameters));
     let mut made = None;
     protocol.check("create", || {
@@ -86,7 +84,7 @@ pub(super) fn run<M: Instance>(
         made = Some(subject);
         Ok(text)
     });
-    let Some(subject) = made else { return };
+    let subject = made?;
     protocol.check("parameters", || hostile::parameters(&subject.parameters, |text| subject.make_with(text).map(drop)));
     protocol.check("shapes", || subject.shapes());
     protocol.check("determinism", || subject.determinism());
@@ -96,7 +94,7 @@ pub(super) fn run<M: Instance>(
     protocol.check("state", || subject.state());
     protocol.check("wrong-arrays", || subject.wrong_arrays());
     protocol.check("leaks", || subject.leaks());
-    M::check_more(&subject, protocol);
+    Some(subject)
 }
 
 impl<'a, M: Instance> Subject<'a, M> {

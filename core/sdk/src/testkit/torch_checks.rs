@@ -7,7 +7,8 @@ use tch::{Kind, Tensor};
 use super::chance::Chance;
 use super::module_checks::{ROWS, Subject};
 use super::outcome::{Protocol, Unmet, Verdict};
-use super::torch_module::{Module, Variable, random};
+use super::torch_module::{Module, random};
+use super::variable::Variable;
 
 /// Runs the checks.
 pub(super) fn run(subject: &Subject<'_, Module>, protocol: &mut Protocol<'_>) {

@@ -7,10 +7,10 @@ use tch::{Kind, Tensor};
 
 use super::descriptor::Port;
 use super::host::{Listening, Refusal, heard};
-use super::module_checks::{Call, Instance, ROWS, Subject};
-use super::outcome::{Protocol, Unmet};
+use super::module_checks::{Call, Instance, ROWS};
+use super::outcome::Unmet;
 use super::role::Role;
-use super::torch_checks;
+use super::variable::Variable;
 use crate::abi::StrView;
 use crate::abi::torch::{TensorHandle, TorchInterface};
 
@@ -18,13 +18,6 @@ use crate::abi::torch::{TensorHandle, TorchInterface};
 pub(super) struct Module {
     table: &'static TorchInterface,
     instance: *mut c_void,
-}
-
-/// A parameter or buffer, sharing memory with the module's.
-pub(super) struct Variable {
-    pub name: String,
-    pub tensor: Tensor,
-    pub trainable: bool,
 }
 
 impl Module {
@@ -140,10 +133,6 @@ impl Instance for Module {
 
     fn variables(&self) -> Result<Vec<Tensor>, Unmet> {
         Ok(self.visit()?.iter().map(|variable| variable.tensor.detach().copy()).collect())
-    }
-
-    fn check_more(subject: &Subject<'_, Self>, protocol: &mut Protocol<'_>) {
-        torch_checks::run(subject, protocol);
     }
 }
 

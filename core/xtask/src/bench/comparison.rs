@@ -6,7 +6,8 @@ use std::fs;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
-use super::side::{Agreement, Reading};
+use super::reading::Reading;
+use super::side::Agreement;
 use super::work::Work;
 
 /// The machine.

@@ -4,19 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::comparison::median_of;
-use super::side::{Ours, Peers, Reading};
-use super::work::{Peer, Work};
-
-/// The bottleneck of a workload.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Limit {
-    /// Matrix products in f32.
-    MatmulF32,
-    /// Matrix products in bf16.
-    MatmulBf16,
-    /// Memory copies.
-    Copy,
-}
+use super::reading::Reading;
+use super::side::{Ours, Peers};
+use super::work::{Limit, Peer, Work};
 
 impl Limit {
     const ALL: [Limit; 3] = [Limit::MatmulF32, Limit::MatmulBf16, Limit::Copy];

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::reading::Reading;
 use super::startup;
 use super::work::{Peer, Program, Work};
 use crate::process;
@@ -19,28 +20,6 @@ const WORKLOADS: &str = "workloads";
 /// Settings of glibc's allocator that `anyflow` passes to its engine; both sides get them.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
-
-/// The reading of a process for a workload, per repetition.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
-pub struct Reading {
-    /// A description of the work.
-    pub work: String,
-    /// Wall time, seconds.
-    pub median_s: f64,
-    /// CPU time of all threads, seconds.
-    pub cpu_median_s: f64,
-    /// Number of trainable weights.
-    pub params: Option<u64>,
-    /// Number of operations in matrix products.
-    pub gflop: Option<f64>,
-    /// Number of bytes written.
-    pub gigabytes: Option<f64>,
-    /// Bytes read and written per second of wall time, as the peers' copy counts them.
-    pub gb_per_s: Option<f64>,
-    /// Peak resident memory.
-    pub peak_rss_mb: Option<f64>,
-}
 
 /// The difference between the results of two sides.
 #[derive(Clone, Debug, Deserialize, Serialize)]

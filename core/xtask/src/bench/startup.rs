@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::side::Reading;
+use super::reading::Reading;
 use crate::process;
 
 /// Number of rows sampled.

@@ -1,7 +1,5 @@
 //! The table of workloads.
 
-use super::limit::Limit;
-
 /// A workload: what our side runs, and what other programs run for comparison.
 #[derive(Debug)]
 pub struct Work {
@@ -35,6 +33,17 @@ pub struct Peer {
     pub script: &'static str,
     /// Its arguments.
     pub arguments: &'static [&'static str],
+}
+
+/// The bottleneck of a workload.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Limit {
+    /// Matrix products in f32.
+    MatmulF32,
+    /// Matrix products in bf16.
+    MatmulBf16,
+    /// Memory copies.
+    Copy,
 }
 
 impl Work {

@@ -59,7 +59,7 @@ impl Crowd<'_> {
         let next = AtomicU64::new(0);
         let failed = AtomicBool::new(false);
         let work = |worker: usize| -> Result<()> {
-            let seat = self.project.seat(&format!("seat-{worker}"))?;
+            let seat = Seat::new(self.project, &format!("seat-{worker}"))?;
             while let Some(number) = self.take(&next, goal, &tally).filter(|_| !failed.load(Ordering::Relaxed)) {
                 let trial = attempt(&seat, number).inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
                 let mut tally = tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -78,7 +78,7 @@ pub fn all(crowd: &Crowd<'_>, tries: u64) -> Result<Tally> {
 
 /// Runs a command with a journal.
 fn record(project: &Project, job: Job) -> Result<Recorded> {
-    let seat = project.seat("recorded")?;
+    let seat = Seat::new(project, "recorded")?;
     seat.clear(job)?;
     let journal = seat.folder.join("journal");
     fs::write(&journal, "")?;

@@ -5,11 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::job::{FILES, Job, PREPARATION, tables};
 use super::running::Running;
-use super::seat::Seat;
 use super::snapshot::Snapshot;
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
@@ -27,21 +26,22 @@ pub struct Reference {
     pub seconds: f64,
 }
 
-/// The project with the results of undisturbed commands.
+/// The project: files, plugins, and a way to run commands on them.
 pub struct Project {
     folder: tempfile::TempDir,
     programs: PathBuf,
     library_path: PathBuf,
     /// The library that injects failures of system calls.
     pub shim: PathBuf,
-    references: BTreeMap<Job, Reference>,
+    /// The results of undisturbed commands, once [`super::undisturbed::record`] has run them.
+    pub references: BTreeMap<Job, Reference>,
 }
 
 impl Project {
-    /// Creates the project for the programs in a folder, and runs every command undisturbed.
+    /// Creates the project for the programs in a folder.
     ///
     /// # Errors
-    /// A build fails, or an undisturbed command fails or is not deterministic.
+    /// A build fails, or a command that prepares the project.
     pub fn make(workspace: &Workspace, programs: &Path) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("anyflow-faults-").tempdir()?;
         let root = folder.path();
@@ -63,24 +63,15 @@ impl Project {
         let shim = compiled(SHIM, "-std=gnu11", root.join("inject.so"))?;
         let programs = std::path::absolute(programs)?;
         let library_path = workspace.link().join("lib");
-        let mut project = Project { folder, programs, library_path, shim, references: BTreeMap::new() };
+        let project = Project { folder, programs, library_path, shim, references: BTreeMap::new() };
         project.prepare()?;
         Ok(project)
     }
 
-    fn prepare(&mut self) -> Result<()> {
+    fn prepare(&self) -> Result<()> {
         for line in PREPARATION {
             let ended = Running::start(self.command().args(line.split(' ')), &self.root().join("log"))?.end()?;
             ensure!(ended.code == Some(0), "`anyflow {line}`: {}", ended.description());
-        }
-        for job in Job::ALL {
-            let seat = self.seat("reference")?;
-            let first = seat.undisturbed(job)?;
-            let second = seat.undisturbed(job)?;
-            if let Some(difference) = second.snapshot.difference(&first.snapshot) {
-                bail!("{} undisturbed gives other bytes a second time: {difference}", job.name());
-            }
-            self.references.insert(job, second);
         }
         Ok(())
     }
@@ -102,16 +93,6 @@ impl Project {
             command.env_remove(variable);
         }
         command
-    }
-
-    /// Creates the folder of one worker.
-    ///
-    /// # Errors
-    /// It cannot be created.
-    pub fn seat(&self, name: &str) -> Result<Seat<'_>> {
-        let folder = self.root().join(name);
-        fs::create_dir_all(&folder)?;
-        Ok(Seat { project: self, folder })
     }
 
     /// The result of an undisturbed command.

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::job::Job;
-use super::project::{Project, Reference};
+use super::project::Project;
 use super::running::{Ended, Running};
 use super::snapshot::{Snapshot, tree};
 
@@ -20,7 +20,17 @@ pub struct Seat<'p> {
     pub folder: PathBuf,
 }
 
-impl Seat<'_> {
+impl<'p> Seat<'p> {
+    /// Creates the folder of one worker.
+    ///
+    /// # Errors
+    /// It cannot be created.
+    pub fn new(project: &'p Project, name: &str) -> Result<Self> {
+        let folder = project.root().join(name);
+        fs::create_dir_all(&folder)?;
+        Ok(Seat { project, folder })
+    }
+
     /// The output of commands.
     pub fn output(&self) -> PathBuf {
         self.folder.join("out")
@@ -98,18 +108,5 @@ impl Seat<'_> {
             .with_context(|| path.display().to_string())?;
         }
         Ok(())
-    }
-
-    /// Runs a job from the start, undisturbed.
-    ///
-    /// # Errors
-    /// It fails, or leaves no output.
-    pub fn undisturbed(&self, job: Job) -> Result<Reference> {
-        self.clear(job)?;
-        let ended = self.run(job)?;
-        ensure!(ended.code == Some(0), "{} undisturbed: {}", job.name(), ended.description());
-        let snapshot = self.snapshot()?;
-        ensure!(snapshot.has(job.proof()), "{} undisturbed leaves no {}", job.name(), job.proof());
-        Ok(Reference { snapshot, seconds: ended.seconds })
     }
 }

@@ -85,7 +85,7 @@ fn dealt(kinds: Vec<Vec<Fault>>) -> Vec<Fault> {
 
 /// The faults of every call that an undisturbed command makes, by kind.
 fn faults_of(project: &Project, job: Job) -> Result<Vec<Vec<Fault>>> {
-    let seat = project.seat("counted")?;
+    let seat = Seat::new(project, "counted")?;
     seat.clear(job)?;
     let state = State::make(&seat)?;
     let ended = seat.start(state.preload(&mut seat.command(job)), "log")?.end()?;

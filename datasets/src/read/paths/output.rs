@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Found, Origin, below, name_of, there};
+use super::listing::directly_in;
+use super::{Found, Origin, there};
+use crate::data_file::name_of;
 use crate::error::{DatasetError, Result, io_error};
 use crate::output::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, Manifest};
 
@@ -45,7 +47,7 @@ fn data_of(output: &Path, data: &Path) -> Result<Vec<Found>> {
     }
     let shards = shards_of(output, data)?;
     let foreign = |path: &PathBuf| shards.iter().all(|shard| shard.path.file_name() != path.file_name());
-    match below::directly_in(data)?.into_iter().find(foreign) {
+    match directly_in(data)?.into_iter().find(foreign) {
         Some(path) => {
             let reason = format!("{} is not one of the job's files", name_of(&path));
             Err(DatasetError::Mixed { path: data.to_path_buf(), reason })

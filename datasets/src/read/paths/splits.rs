@@ -5,7 +5,8 @@ use std::path::Path;
 use indexmap::IndexMap;
 
 use super::selection::Selection;
-use super::{name_of, shown};
+use super::shown;
+use crate::data_file::name_of;
 use crate::error::{DatasetError, Result};
 
 /// Words in names of files and folders, and the split that they name.

@@ -10,7 +10,7 @@ use shiguredo_mp4::boxes::Avc1Box;
 
 use super::MakeFrame;
 use super::container::Track;
-use crate::animation::{MAX_BYTES, MAX_SIDE};
+use crate::shape::{MAX_BYTES, MAX_SIDE};
 
 /// The most pixels of all frames together: a few seconds of work.
 const MAX_PIXELS: u64 = 1 << 30;

@@ -5,27 +5,13 @@ use tch::Tensor;
 use super::super::attention::Keys;
 use super::super::conv::{Conv, concat, enlarged};
 use super::super::cross_attention::{CrossAttention, Memory};
-use super::super::layer::{BuildOptions, add};
+use super::super::layer::add;
+use super::Signal;
+use super::builder::Builder;
 use super::resnet::Resnet;
 use super::spatial::{Spatial, TransformerBlock};
 use super::temporal::Temporal;
-use super::{Options, Signal};
 use crate::{Result, TensorExt};
-
-/// Settings and counters during construction.
-pub(super) struct Builder<'a> {
-    pub config: &'a Options,
-    pub init: BuildOptions,
-    pub groups: i64,
-    /// The width of the time embedding.
-    pub embedding: i64,
-    /// The width of the time projections so far.
-    pub projected: i64,
-    /// The number of transformer blocks so far.
-    pub blocks: usize,
-    /// The number of layers that attend to a context so far.
-    pub readers: usize,
-}
 
 /// The inputs that all layers share in a forward pass.
 pub(super) struct Pass<'a> {

@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 use super::super::conv::{Conv, over_positions};
 use super::super::layer::{Linear, Norm, add, cast, silu};
 use super::Signal;
-use super::level::Builder;
+use super::builder::Builder;
 use crate::{Result, TensorExt};
 
 /// conv2(silu(norm2(conv1(silu(norm1(x))) + time_emb_proj(e)))) + conv_shortcut(x), e the embedding of the times, the

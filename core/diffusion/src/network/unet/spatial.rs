@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 use super::super::attention::{Attention, FeedForward, Keys};
 use super::super::cross_attention::Memory;
 use super::super::layer::{BuildOptions, Norm, NumberFormat, add, cast, fresh, plain, zeros};
-use super::level::Builder;
+use super::builder::Builder;
 use crate::{Result, TensorExt};
 
 /// The epsilon that diffusers adds to the variance in this norm only.

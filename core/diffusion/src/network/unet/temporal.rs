@@ -5,7 +5,7 @@ use tch::{Kind, Tensor};
 
 use super::super::attention::Attention;
 use super::super::layer::{BuildOptions, Norm, NumberFormat, add, cast, fresh, plain, silu, zeros};
-use super::level::Builder;
+use super::builder::Builder;
 use crate::{Result, TensorExt};
 
 /// h <- h + conv(silu(norm(h))) over three frames, then h <- h + attention(norm(h)), each position over all its frames.

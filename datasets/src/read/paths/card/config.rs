@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::super::{below, splits};
+use super::super::{below, listing, splits};
 use super::DEFAULT;
 use crate::error::{DatasetError, Result};
 use crate::natural::by_number;
@@ -118,7 +118,7 @@ fn add(root: &Path, pattern: &str, split: Option<String>, files: &mut Vec<SplitF
     for path in found.filter_map(|path| path.ok()) {
         if path.is_dir() {
             matched.extend(below::files(&path, false)?);
-        } else if below::is_parquet(&path) {
+        } else if listing::is_parquet(&path) {
             matched.push(path);
         }
     }

@@ -1,51 +1,8 @@
-//! Families of kinds.
+//! Families of kinds: which kinds and keys they have.
 
 use serde_json::{Map, Value as Json};
 
-use crate::Key;
-
-/// A family of kinds: what `{kind: ..., ...}` can be in one place.
-#[derive(Debug)]
-pub struct Family {
-    /// The name in messages.
-    pub name: &'static str,
-    /// The first part of the names of its keys, as in `sampler.ddim.eta`.
-    pub path: &'static str,
-    /// Families whose kinds belong to this family as well, before its own.
-    pub bases: &'static [&'static Family],
-    /// Its own kinds.
-    pub own: &'static [Kind],
-    /// True if the first kind is used where none is written.
-    pub has_default: bool,
-    /// Keys that all kinds have.
-    pub shared: &'static [Key],
-    /// Pairs of keys of which the first must not be larger, for all kinds; `a.b` is key `b` of the mapping at `a`.
-    pub ascending: &'static [(&'static str, &'static str)],
-}
-
-/// One kind.
-#[derive(Debug)]
-pub struct Kind {
-    /// The name, as written in YAML.
-    pub name: &'static str,
-    /// Its meaning.
-    pub about: &'static str,
-    /// Keys of this kind alone.
-    pub keys: &'static [Key],
-    /// Defaults of the family's shared keys that differ from kind to kind.
-    pub defaults: &'static [KindDefault],
-    /// Pairs of keys of this kind of which the first must not be larger.
-    pub ascending: &'static [(&'static str, &'static str)],
-}
-
-/// The default that a kind gives to a shared key.
-#[derive(Debug)]
-pub struct KindDefault {
-    /// The key.
-    pub key: &'static str,
-    /// Makes its value.
-    pub value: fn() -> Json,
-}
+use super::{Family, Key, Kind, Need};
 
 /// Two keys in the wrong order.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +42,7 @@ impl Family {
     pub fn keys(&self, kind: &Kind) -> Vec<Key> {
         let shared = self.shared.iter().map(|key| {
             let default = kind.defaults.iter().find(|default| default.key == key.name);
-            Key { need: default.map_or(key.need, |default| crate::Need::Default(default.value)), ..*key }
+            Key { need: default.map_or(key.need, |default| Need::Default(default.value)), ..*key }
         });
         shared.chain(kind.keys.iter().copied()).collect()
     }
