@@ -6,6 +6,7 @@
 
 #[macro_use]
 mod declare;
+mod absent;
 pub mod auxiliary;
 mod family;
 mod field;
@@ -17,10 +18,13 @@ pub mod objective;
 pub mod optimizer;
 mod prediction;
 pub mod sampler;
+mod sampling;
 pub mod schedule;
 mod site;
+pub mod spacing;
 pub mod times;
 
+pub use absent::AbsentPrompt;
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use family::{Family, Kind, KindDefault, Misordered};
 pub use field::{Field, Keyed, Kinds, Mapped, json};
@@ -30,7 +34,9 @@ pub use network::Network;
 pub use objective::{ContrastiveLoss, ObjectiveConfig, Weight};
 pub use optimizer::{Decay, OptimizerConfig};
 pub use prediction::{Parameterization, Precision};
-pub use sampler::{Resample, Sampler, Sampling};
-pub use schedule::ScheduleConfig;
+pub use sampler::{Resample, Sampler};
+pub use sampling::{Sampling, SpacingMisfit};
+pub use schedule::{Betas, ScheduleConfig};
 pub use site::{Site, SiteSpec};
+pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride};
 pub use times::{Density, Per, State, TimeDistribution};
