@@ -83,3 +83,46 @@ fn prompts_and_coupled_streams_train_stage_by_stage_and_run() {
     assert_eq!(alone, expected, "a label follows the word that conditions it");
     assert_eq!(labels("coupled", "diffuse: [label], marginalize: [image]").len(), 4);
 }
+
+/// A model whose prompt has a text that stands for its absence.
+fn labels_of_words() -> Workspace {
+    let model = MODEL.replace("tokens: [1, 8]}\n  sound:", "tokens: [1, 8], absent: {value: zero}}\n  sound:");
+    assert_ne!(model, MODEL);
+    let workspace = Workspace::new().digits(200).model(&model);
+    workspace.write("train.yaml", TRAINING);
+    workspace.train("out").ok();
+    workspace
+}
+
+#[test]
+fn another_prompt_takes_the_place_of_a_condition_or_of_none() {
+    let workspace = labels_of_words();
+    let column = |name: &str, words: &[&str]| {
+        let cells = words.iter().map(|word| Some(OwnedCell::Utf8(word.to_string()))).collect();
+        workspace.column(name, "text", Feature::Value("string".into()), cells).display().to_string()
+    };
+    let words = ["three", "seven", "zero", "nine"];
+    let run = |name: &str, data: &str, keys: &str| {
+        let lines = format!(
+            "inputs: {{text: {{modality: text}}}}\nnodes:\n  meaning: {{embed: text/prompt, from: text}}\n  \
+             made: {{diffuse: [label], absent: [image], {keys}sampler: {{kind: ddim, steps: 10}}}}\n  \
+             digit: {{decode: label/one-hot, from: made.label}}\noutputs: {{label: digit}}\n"
+        );
+        let result = workspace.run(name, &lines, &["--input", data]);
+        (workspace.cells(name, "label"), result)
+    };
+    let data = column("data", &words);
+    let meant = [3, 7, 0, 9].map(OwnedCell::I64);
+    // With scale 0 only the branch counts: it sees the replacement, or the text that stands for no prompt.
+    let branch = |instead: &str| format!("condition: {{meaning: 1.0}}, guidance: {{kind: cfg, scale: 0.0{instead}}}, ");
+    let (replaced, _) = run("replaced", &data, &branch(", instead: {meaning: meaning}"));
+    assert_eq!(replaced, meant);
+    let zeros = [0; 4].map(OwnedCell::I64);
+    assert_eq!(run("dropped", &data, &branch("")).0, zeros);
+    assert_eq!(run("nothing", &data, "").0, zeros);
+
+    let repeated = column("repeated", &words.repeat(8));
+    let (labels, result) = run("repeated-run", &repeated, "condition: {meaning: 1.0}, ");
+    assert_eq!(labels, meant.repeat(8));
+    assert_eq!([&result["prompt_rows"], &result["encoded_prompts"]], [32, 4]);
+}

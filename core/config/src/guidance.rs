@@ -14,6 +14,8 @@ kinds! {
         Cfg = "cfg" {
             /// Scale g for all conditions together, or condition -> g, with one network branch for each.
             scale: Scale [ValueForm::Or(&SCALE, &ValueForm::Names(&SCALE))] = Scale::All(3.0);
+            /// Condition -> prompt that takes its place in u, for example a description of what to avoid ("negative prompt").
+            instead: Option<IndexMap<String, String>>;
         }
 
         /// Joint guidance: away from the prediction of each generated stream without the other generated streams.

@@ -6,6 +6,7 @@
 
 #[macro_use]
 mod declare;
+mod absent;
 pub mod auxiliary;
 mod field;
 mod form;
@@ -16,12 +17,15 @@ pub mod objective;
 pub mod optimizer;
 mod prediction;
 pub mod sampler;
+mod sampling;
 pub mod schedule;
 mod site;
+pub mod spacing;
 mod stage;
 mod task;
 pub mod times;
 
+pub use absent::AbsentPrompt;
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use field::{Field, Keyed, Kinds, Mapped, json};
 pub use form::{
@@ -35,9 +39,14 @@ pub use objective::{
 };
 pub use optimizer::{Decay, OptimizerConfig};
 pub use prediction::{Parameterization, Precision};
-pub use sampler::{Resample, Sampler, Sampling};
-pub use schedule::ScheduleConfig;
+pub use sampler::{Resample, Sampler};
+pub use sampling::{Sampling, SpacingMisfit};
+pub use schedule::{Betas, ScheduleConfig};
 pub use site::{Site, SiteSpec};
+<<<<<<< HEAD
 pub use stage::StageOptions;
 pub use task::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
+=======
+pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride};
+>>>>>>> h-d
 pub use times::{Density, Per, State, TimeDistribution};

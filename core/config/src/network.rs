@@ -52,12 +52,15 @@ kinds! {
             attention: Vec<bool> [ValueForm::OneOrMore(&ValueForm::Flag)] = vec![true];
             /// Attention heads: one number for all levels, or one per level.
             num_attention_heads: Vec<i64> [ValueForm::OneOrMore(&WIDTH)] = vec![8];
-            /// Transformer layers after each residual block; above 1 only to load published weights.
-            transformer_layers_per_block: usize [LAYERS] = 1;
+            /// Transformer layers after each residual block, one number for all levels, or one per level; above 1 only to load
+            /// published weights.
+            transformer_layers_per_block: Vec<usize> [ValueForm::OneOrMore(&LAYERS)] = vec![1];
             /// Add layers across the frames of latents [frame, channel, height, width].
             temporal: bool = false;
             /// Groups of the group normalization; a divisor of the channels of every level.
             norm_num_groups: i64 [WIDTH] = 32;
+            /// Number added to the variance in the norms of residual blocks and of the output.
+            norm_eps: f64 [ValueForm::above(0.0, 0.1)] = 1e-5;
             /// Project around attention with linear layers instead of 1x1 convolutions, as some published weights need.
             use_linear_projection: bool = false;
         }

@@ -2,6 +2,9 @@
 
 use crate::ValueForm;
 
+/// The steps of a discrete schedule, whose time t is step 1000 t - 1.
+pub const STEPS: usize = 1000;
+
 /// The noise rate of one of 1000 steps. A larger rate would erase the signal long before the last step.
 const STEP_RATE: ValueForm = ValueForm::above(0.0, 0.1);
 
@@ -30,6 +33,19 @@ kinds! {
             beta_end: f64 [STEP_RATE] = 0.012;
         } "beta_start" <= "beta_end"
 
+        /// The 1000 steps that published models were trained with (Ho et al. 2020); the noise-to-signal ratio is linear between
+        /// steps.
+        Discrete = "discrete" {
+            /// Law of the noise rates.
+            betas: Betas = Betas::ScaledLinear;
+            /// Noise rate of the first step; `squared-cosine` does not use it.
+            beta_start: f64 [STEP_RATE] = 0.00085;
+            /// Noise rate of the last step; `squared-cosine` does not use it.
+            beta_end: f64 [STEP_RATE] = 0.012;
+            /// Rescale the signal so that the last step is pure noise (Lin et al. 2023, algorithm 1).
+            zero_snr: bool = false;
+        } "beta_start" <= "beta_end"
+
         /// The noise levels of EDM (Karras et al. 2022), scaled to preserve variance.
         Karras = "karras" {
             /// Smallest noise-to-signal ratio above 0.
@@ -41,6 +57,33 @@ kinds! {
         }
 
         /// A straight line from data to noise (rectified flow).
-        Flow = "flow" {}
+        Flow = "flow" {
+            /// Moves the points of a sampler towards noise: shift s / (1 + (shift - 1) s) in place of s (Esser et al. 2024,
+            /// eq. (23)). With it, sampling begins at pure noise.
+            shift: Option<f64> [ValueForm::above(0.0, 1000.0)];
+        }
+    }
+}
+
+words! {
+    /// The noise rates of a discrete schedule.
+    pub enum Betas {
+        /// Linear in the step.
+        Linear = "linear",
+        /// The square root is linear in the step.
+        ScaledLinear = "scaled-linear",
+        /// The signal is a squared cosine (Nichol and Dhariwal 2021).
+        SquaredCosine = "squared-cosine",
+    }
+}
+
+impl ScheduleConfig {
+    /// True if sampling may begin at pure noise, where x0 cannot be computed from the noise that a network predicts.
+    pub fn begins_without_signal(&self) -> bool {
+        match self {
+            ScheduleConfig::Discrete(discrete) => discrete.zero_snr,
+            ScheduleConfig::Flow(flow) => flow.shift.is_some(),
+            _ => false,
+        }
     }
 }

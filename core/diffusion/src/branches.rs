@@ -1,6 +1,6 @@
 //! The rows of a network call: the rows of the batch, then the rows of the guidance branches.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::group::Group;
 use crate::job::{Jobs, LaneContext};
@@ -39,10 +39,20 @@ pub(crate) struct Branches {
     source: Tensor,
     /// Per stream, the call rows in which it is dropped: a mask `[call row, 1, ...]`, bool.
     dropped: Vec<Option<Tensor>>,
+    /// Per stream: what takes the place of dropped rows.
+    replaced: Vec<Option<Replaced>>,
     /// Per branch number: the first row in the call, the number of rows, and the batch rows, `[row]`, i64.
     levels: Vec<(i64, i64, Tensor)>,
     /// Per guided stream: the weight of every call row in the guided prediction, `[call row, 1, ...]`.
     weights: Vec<Option<Tensor>>,
+}
+
+/// Rows of a call in which another value takes the place of a dropped stream.
+struct Replaced {
+    /// `[call row, 1, ...]`, bool.
+    rows: Tensor,
+    /// `[call row, shape]`.
+    values: Tensor,
 }
 
 impl Branches {
@@ -71,6 +81,9 @@ impl Branches {
             dropped: streams()
                 .map(|(index, stream)| dropped(index, stream, runs, groups, jobs, context))
                 .collect::<Result<_>>()?,
+            replaced: streams()
+                .map(|(index, stream)| replaced(index, stream, runs, groups, jobs, context))
+                .collect::<Result<_>>()?,
             levels,
             weights: streams()
                 .map(|(index, stream)| weights(index, stream, runs, groups, jobs, context))
@@ -81,6 +94,10 @@ impl Branches {
     /// The network input of one stream: `[row, shape]` -> `[call row, shape]`.
     pub fn spread(&self, stream: usize, x: &Tensor) -> Result<Tensor> {
         let spread = x.try_index_select(0, &self.source)?;
+        let spread = match &self.replaced[stream] {
+            None => spread,
+            Some(Replaced { rows, values }) => values.try_where(rows, &spread)?,
+        };
         match &self.dropped[stream] {
             None => Ok(spread),
             Some(mask) => spread.try_masked_fill(mask, 0.0),
@@ -125,6 +142,33 @@ fn dropped(
     }
     let column = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
     column.try_to_device(context.device).map(Some)
+}
+
+/// What takes the place of a stream in the call rows that drop it; `None` if nothing does.
+fn replaced(
+    index: usize,
+    stream: &StreamSpec,
+    runs: &[Run],
+    groups: &[Group],
+    jobs: &Jobs,
+    context: &LaneContext,
+) -> Result<Option<Replaced>> {
+    let mut mask = Vec::new();
+    let mut values = Vec::new();
+    for run in runs {
+        let group = &groups[run.group];
+        let value = jobs[&group.job].replacement(index, run.branch, group)?;
+        mask.resize(mask.len() + run.rows, value.is_some());
+        values.push(match value {
+            Some(value) => value,
+            None => Tensor::try_zeros(stream.batch_shape(run.rows), (Kind::Float, context.device))?,
+        });
+    }
+    if !mask.contains(&true) {
+        return Ok(None);
+    }
+    let rows = Tensor::try_from_slice(&mask)?.try_view(stream.column_shape(mask.len()))?;
+    Ok(Some(Replaced { rows: rows.try_to_device(context.device)?, values: Tensor::try_cat(&values, 0)? }))
 }
 
 /// The weight of a row is 1 plus the sum of its branch weights; a branch has minus its own weight. This is p + sum_b

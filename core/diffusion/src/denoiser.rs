@@ -221,6 +221,10 @@ pub trait Denoiser: Send {
         Ok(Vec::new())
     }
 
+    /// Sets the tokens, `[token, feature]`, that rows without a prompt attend to, for a network that was trained so. The
+    /// tokens may follow from weights, so they are set after the weights. Networks without prompts ignore them.
+    fn set_absent_prompt(&mut self, _tokens: &Tensor) {}
+
     /// The sites whose features can be read.
     fn sites(&self) -> Vec<SiteSpec> {
         Vec::new()

@@ -32,8 +32,8 @@ impl Branch {
     /// generated streams, as in UniDiffuser's joint sampling.
     pub fn of(guidance: &Guidance, conditions: &[&str], generated: &[&str]) -> Vec<Branch> {
         let branches: Vec<Branch> = match guidance {
-            Guidance::Cfg(Cfg { scale: Scale::All(scale) }) => vec![Branch::new(conditions, generated, *scale)],
-            Guidance::Cfg(Cfg { scale: Scale::Each(scales) }) => {
+            Guidance::Cfg(Cfg { scale: Scale::All(scale), .. }) => vec![Branch::new(conditions, generated, *scale)],
+            Guidance::Cfg(Cfg { scale: Scale::Each(scales), .. }) => {
                 let scales = scales.iter().filter(|(condition, _)| conditions.contains(&condition.as_str()));
                 scales.map(|(condition, scale)| Branch::new(&[condition], generated, *scale)).collect()
             }

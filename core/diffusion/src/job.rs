@@ -60,6 +60,8 @@ struct JobStream {
     init_factors: [f32; 2],
     /// The presence that the network gets: 1, or the weight of a prompt.
     presence: f32,
+    /// What branches that drop the stream see in its place, as `value`.
+    instead: Option<Tensor>,
     start_scale: f64,
     steps: Vec<Coefficients>,
     times: Vec<f64>,
@@ -140,8 +142,18 @@ impl Job {
         1 + self.branches.len()
     }
 
-    /// True if a branch drops a stream.
+    /// True if a stream is absent in a branch: it is dropped and nothing takes its place.
     pub fn drops(&self, stream: usize, branch: Option<usize>) -> bool {
+        self.is_dropped(stream, branch) && self.streams[stream].instead.is_none()
+    }
+
+    /// What takes the place of a dropped stream in a branch, for the rows of a group.
+    pub fn replacement(&self, stream: usize, branch: Option<usize>, group: &Group) -> Result<Option<Tensor>> {
+        let instead = self.streams[stream].instead.as_ref().filter(|_| self.is_dropped(stream, branch));
+        instead.map(|value| narrow(value, group)).transpose()
+    }
+
+    fn is_dropped(&self, stream: usize, branch: Option<usize>) -> bool {
         branch.is_some_and(|branch| self.branches[branch].dropped[stream])
     }
 
@@ -307,7 +319,10 @@ impl JobStream {
     fn new(observed: Observed, stream: &StreamSpec, table: &SamplerTable, device: Device) -> Result<Self> {
         let placed = |value: &Tensor| value.try_to_device(device)?.try_to_kind(Kind::Float)?.try_detach();
         let state = observed.state();
-        let presence = if let Observed::Prompt { weight, .. } = &observed { *weight as f32 } else { 1.0 };
+        let (presence, instead) = match &observed {
+            Observed::Prompt { weight, instead, .. } => (*weight as f32, instead.as_ref().map(placed).transpose()?),
+            _ => (1.0, None),
+        };
         let init = if let Observed::Init(value) = &observed { Some(placed(value)?) } else { None };
         let (original, value, mask) = match observed {
             Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
@@ -319,18 +334,19 @@ impl JobStream {
             }
             Observed::Init(_) | Observed::Noisy | Observed::Absent => (None, None, None),
         };
-        let first = table.steps.first().map_or(0.0, |step| step.t);
+        let first = table.steps.first().map_or([1.0, 0.0], |step| [step.from.a, step.from.s]);
         Ok(JobStream {
             state,
             original,
             value,
             mask,
             init,
-            init_factors: [stream.schedule.signal(first), stream.schedule.noise(first)].map(|number| number as f32),
+            init_factors: first.map(|number| number as f32),
             presence,
+            instead,
             start_scale: table.start_scale,
             steps: table.steps.iter().map(|step| Coefficients::new(step, stream)).collect(),
-            times: table.steps.iter().map(|step| step.t).collect(),
+            times: table.steps.iter().map(|step| step.from.t).collect(),
         })
     }
 

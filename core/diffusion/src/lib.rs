@@ -66,7 +66,7 @@ pub use objective::{Draw, DrawKey, Draws, LossOptions, LossOutput, Prompting, de
 pub use optimizer::Optimizer;
 pub use parameterization::Prediction;
 pub use request::{Observed, Request, Sampled};
-pub use sampler::{SamplerTable, Solver, TableStep, Update};
+pub use sampler::{Point, SamplerTable, Solver, TableStep, Update};
 pub use schedule::Schedule;
 pub use state::States;
 pub use stream::{StreamKind, StreamSpec, check_streams};

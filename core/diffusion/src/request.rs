@@ -30,6 +30,8 @@ pub enum Observed {
         value: Tensor,
         /// Above 0. Prompts are mixed by their shares of the summed weights.
         weight: f64,
+        /// What the branches that drop it see in its place, as `value`; otherwise it is absent there.
+        instead: Option<Tensor>,
     },
     /// Generated, starting from this value noised instead of from pure noise (SDEdit): `[row, shape]`. Samplers that
     /// start late require it; see [`Sampling::start_at`].
@@ -70,7 +72,10 @@ impl Observed {
             Observed::Clean(value) => Observed::Clean(part(value)?),
             Observed::Noised(value) => Observed::Noised(part(value)?),
             Observed::Inpaint { value, mask } => Observed::Inpaint { value: part(value)?, mask: part(mask)? },
-            Observed::Prompt { value, weight } => Observed::Prompt { value: part(value)?, weight: *weight },
+            Observed::Prompt { value, weight, instead } => {
+                let instead = instead.as_ref().map(part).transpose()?;
+                Observed::Prompt { value: part(value)?, weight: *weight, instead }
+            }
             Observed::Init(value) => Observed::Init(part(value)?),
             Observed::Noisy => Observed::Noisy,
             Observed::Absent => Observed::Absent,
@@ -123,8 +128,9 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
             Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Init(value)) => {
                 check_value(value, stream, request.rows.len())?;
             }
-            Some(Observed::Prompt { value, weight }) => {
+            Some(Observed::Prompt { value, weight, instead }) => {
                 check_value(value, stream, request.rows.len())?;
+                instead.iter().try_for_each(|value| check_value(value, stream, request.rows.len()))?;
                 if !(weight.is_finite() && *weight > 0.0) {
                     return refuse(format!("the weight of prompt {:?} must be above 0, found {weight}", stream.name));
                 }

@@ -5,6 +5,7 @@
 mod euler;
 mod heun;
 mod multistep;
+mod points;
 mod posterior;
 mod resample;
 mod table;
@@ -14,7 +15,8 @@ use anyflow_config::sampler::{Ddim, EulerAncestral};
 use anyflow_config::{Sampler, Sampling};
 
 use crate::Schedule;
-use table::{Point, points};
+pub use points::Point;
+use points::Points;
 pub use table::{SamplerTable, TableStep, Update};
 
 /// The tables of a sampler.
@@ -28,19 +30,23 @@ pub trait Solver {
 impl Solver for Sampling {
     fn evaluations(&self) -> usize {
         let per_step = evaluations_per_step(&self.sampler);
-        let once = (per_step * self.steps).saturating_sub(per_step - 1);
+        let once = (per_step * self.updates()).saturating_sub(per_step - 1);
         let Some(resample) = &self.resample else { return once };
-        let jumps: usize = resample::jumps(resample, self.steps).iter().sum();
+        let jumps: usize = resample::jumps(resample, self.updates()).iter().sum();
         once + jumps * resample.jump * per_step
     }
 
     fn table(&self, schedule: &Schedule) -> SamplerTable {
-        let points = points(schedule, self.steps, self.start_at());
-        let steps = match &self.resample {
-            None => walk(&self.sampler, schedule, &points),
-            Some(resample) => resample::resampled(&self.sampler, schedule, &points, resample),
+        let Points { all, ends, start_scale } = Points::new(self, schedule);
+        let steps = match (&self.resample, ends) {
+            (Some(resample), _) => resample::resampled(&self.sampler, schedule, &all, resample),
+            (None, None) => walk(&self.sampler, schedule, &all),
+            (None, Some(ends)) => {
+                let pairs = all.iter().zip(ends).flat_map(|(from, to)| walk(&self.sampler, schedule, &[*from, to]));
+                pairs.collect()
+            }
         };
-        SamplerTable { start_scale: schedule.start_scale(), steps }
+        SamplerTable { start_scale, steps }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Noise schedules: the signal and the noise of a stream at a time between 0 and 1.
 
 mod curves;
+mod discrete;
 mod karras;
 mod scaled_linear;
 
@@ -11,6 +12,8 @@ use anyflow_config as config;
 use anyflow_config::Kinds;
 
 use crate::{EngineError, Result};
+pub(crate) use curves::shifted;
+pub(crate) use discrete::{DiscreteChain, Level};
 
 /// The smallest training time: below it the noise is too small to learn from in f32.
 const T_MIN: f64 = 1e-3;
@@ -53,6 +56,11 @@ trait Curve: Send + Sync {
         1.0
     }
 
+    /// The chain of a discrete schedule.
+    fn chain(&self) -> Option<&DiscreteChain> {
+        None
+    }
+
     /// The times that a sampler visits: equidistant.
     fn times(&self, steps: usize) -> Vec<f64> {
         (0..=steps).map(|step| self.t_max() * ((steps - step) as f64 / steps as f64)).collect()
@@ -89,7 +97,12 @@ impl Schedule {
 
     /// The straight line from data to noise.
     pub fn flow() -> Self {
-        Schedule::new(config::schedule::Flow {})
+        Schedule::new(config::schedule::Flow::default())
+    }
+
+    /// The discrete schedule with the rates of Stable Diffusion.
+    pub fn discrete() -> Self {
+        Schedule::new(config::schedule::Discrete::default())
     }
 
     /// Rejects constants for which a does not fall from 1 towards 0.
@@ -140,16 +153,31 @@ impl Schedule {
         self.curve.t_max()
     }
 
-    /// The `steps` + 1 times that a sampler visits, from the last one down to 0: equidistant, except for Karras, which
-    /// meets the levels of the paper exactly.
+    /// The `steps` + 1 times that a sampler visits by default, from the last one down to 0: equidistant, except for Karras, which
+    /// meets the levels of the paper exactly, and a flow with a shift.
     pub fn times(&self, steps: usize) -> Vec<f64> {
         self.curve.times(steps)
+    }
+
+    /// The chain of a discrete schedule.
+    pub(crate) fn chain(&self) -> Option<&DiscreteChain> {
+        self.curve.chain()
+    }
+
+    /// The shift of a flow towards noise, if it has one.
+    pub(crate) fn shift(&self) -> Option<f64> {
+        match &self.kind {
+            config::ScheduleConfig::Flow(flow) => flow.shift,
+            _ => None,
+        }
     }
 
     /// The standard deviation of x at the last time for data of unit variance: the scale of the initial noise.
     pub fn start_scale(&self) -> f64 {
         match self.kind {
-            config::ScheduleConfig::Flow(_) => self.signal(self.t_max()).hypot(self.noise(self.t_max())),
+            config::ScheduleConfig::Flow(config::schedule::Flow { shift: None }) => {
+                self.signal(self.t_max()).hypot(self.noise(self.t_max()))
+            }
             _ => 1.0,
         }
     }

@@ -33,16 +33,13 @@ impl Coefficients {
 
     /// The coefficients of a table step, in f32.
     pub fn new(step: &TableStep, stream: &StreamSpec) -> Self {
-        let a = stream.schedule.signal(step.t);
-        let s = stream.schedule.noise(step.t);
-        let (of_x, of_output) = stream.parameterization.x0_coefficients(a, s);
+        let (of_x, of_output) = stream.parameterization.x0_coefficients(step.from.a, step.from.s);
         let save = step.save.unwrap_or(Update { saved: 1.0, ..Update::default() });
         let folded = |update: &Update| [update.x + update.denoised * of_x, update.denoised * of_output];
         let [x, output] = folded(&step.next);
         let [save_x, save_output] = folded(&save);
         let Update { saved, previous: [last, before], noise, .. } = step.next;
-        let observed = [stream.schedule.signal(step.t_next), stream.schedule.noise(step.t_next)];
-        let [observed_value, observed_noise] = if step.t_next == 0.0 { [1.0, 0.0] } else { observed };
+        let [observed_value, observed_noise] = if step.to.t == 0.0 { [1.0, 0.0] } else { [step.to.a, step.to.s] };
         let [save_last, save_before] = save.previous;
         let next = [x, output, noise, saved, last, before];
         let save = [save_x, save_output, save.saved, save_last, save_before];

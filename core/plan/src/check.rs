@@ -1,5 +1,6 @@
 //! The second of three passes: the rules, one file each. A rule takes a resolved graph and reports violations.
 
+mod absent;
 mod checkpoint;
 mod classes;
 mod contrast;
@@ -14,6 +15,7 @@ mod objective;
 mod prompts;
 mod reads;
 mod sources;
+mod spacing;
 mod stage_columns;
 mod steps;
 mod task_columns;
@@ -49,6 +51,7 @@ pub(crate) trait Rule: Sync {
 
 /// All rules. A new rule is a file and two lines here: its module and its entry.
 pub(crate) static RULES: &[&dyn Rule] = &[
+    &absent::Absent,
     &checkpoint::Checkpoint,
     &classes::Classes,
     &contrast::Contrast,
@@ -62,6 +65,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &prompts::Prompts,
     &reads::Reads,
     &sources::Sources,
+    &spacing::SpacingRule,
     &stage_columns::StageColumns,
     &steps::Steps,
     &task_columns::TaskColumns,

@@ -14,7 +14,7 @@ mod training;
 
 pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
-pub(crate) use guidance::{GuidanceSpec, guidance};
+pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{

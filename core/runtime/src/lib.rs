@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code)] // the host's side of the plugin ABI, memory-mapped rows, the process itself
 
+mod absent;
 mod cells;
 pub mod checkpoint;
 pub mod conformance;

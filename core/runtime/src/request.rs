@@ -60,7 +60,7 @@ impl NodeDiffusion<'_> {
             }
             Some(StreamRole::Observe { from, given: Given::Clean }) => Observed::Clean(value(from)?),
             Some(StreamRole::Observe { from, given: Given::Noised }) => Observed::Noised(value(from)?),
-            Some(StreamRole::Condition { from }) => prompt(from, value)?,
+            Some(StreamRole::Condition { from, instead }) => prompt(from, instead.as_deref(), value)?,
             Some(StreamRole::Absent) => Observed::Absent,
             None if self.networks.is_prompt(name) => Observed::Absent,
             None => Observed::Noisy,
@@ -98,13 +98,18 @@ impl NodeDiffusion<'_> {
 }
 
 /// A prompt. Several tokens are mixed: their mean, weighted.
-fn prompt(from: &IndexMap<String, f64>, value: impl Fn(&str) -> Result<Tensor>) -> Result<Observed> {
+fn prompt(
+    from: &IndexMap<String, f64>,
+    instead: Option<&str>,
+    value: impl Fn(&str) -> Result<Tensor>,
+) -> Result<Observed> {
     let weight = from.values().sum();
+    let instead = instead.map(&value).transpose()?;
     let mut mixed: Option<Tensor> = None;
     for (name, share) in from {
         let tokens = value(name)?;
         if from.len() == 1 {
-            return Ok(Observed::Prompt { value: tokens, weight });
+            return Ok(Observed::Prompt { value: tokens, weight, instead });
         }
         let tokens = tokens.f_mul_scalar(*share)?;
         mixed = Some(match mixed {
@@ -113,5 +118,5 @@ fn prompt(from: &IndexMap<String, f64>, value: impl Fn(&str) -> Result<Tensor>) 
         });
     }
     let Some(sum) = mixed else { return Ok(Observed::Absent) };
-    Ok(Observed::Prompt { value: sum.f_div_scalar(weight)?, weight })
+    Ok(Observed::Prompt { value: sum.f_div_scalar(weight)?, weight, instead })
 }

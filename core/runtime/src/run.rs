@@ -91,6 +91,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let summary = summary?;
     let seconds = started.elapsed().as_secs_f64();
     let stats = compute.stats();
+    let [prompt_rows, encoded_prompts] = compute.prompt_rows();
     let result = json!({
         "rows": summary.rows,
         "failed": summary.failed,
@@ -99,6 +100,8 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "seconds": seconds,
         "rows_per_second": (reader.rows() - done) as f64 / seconds.max(1e-9),
         "network_calls": stats.steps,
+        "prompt_rows": prompt_rows,
+        "encoded_prompts": encoded_prompts,
         "row_steps": stats.row_steps,
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });

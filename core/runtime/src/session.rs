@@ -79,6 +79,7 @@ impl Session {
                 return Err(RunError::Checkpoint { path: model.source.clone(), text: text.into() });
             }
         }
+        session.set_absent_prompts(model)?;
         Ok(session)
     }
 

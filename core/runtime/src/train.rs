@@ -54,7 +54,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
         let seed = plan.seed.wrapping_add(1000 + i as u64);
         scorers.insert(name.clone(), Judge::new(scorer, &mut session.plugins, device, seed)?);
     }
-    let trainee = Trainee { session, scorers };
+    let mut trainee = Trainee { session, scorers };
     let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: load_initial(plan, &trainee)? };
     let sources = Sources { files: &plan.sources, generated: &plan.generated };
     let identities = sources.identities(plan.data.values())?;
@@ -87,6 +87,8 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             tables.insert(stage.data.clone(), table);
             sources.check(plan.data.values(), &identities)?;
         }
+        // An earlier stage may have trained the module that encodes them.
+        trainee.session.set_absent_prompts(&plan.model)?;
         let started = Instant::now();
         let data = &tables[&stage.data];
         let run =

@@ -14,6 +14,11 @@ impl Unet {
         at(&self.attention, level).copied().unwrap_or(false)
     }
 
+    /// The transformer layers after each residual block of a level.
+    pub fn transformer_layers(&self, level: usize) -> usize {
+        at(&self.transformer_layers_per_block, level).copied().unwrap_or(1)
+    }
+
     /// The attention heads of a level.
     pub fn heads(&self, level: usize) -> i64 {
         at(&self.num_attention_heads, level).copied().unwrap_or(1)
@@ -61,9 +66,11 @@ impl Architecture for Unet {
             return vec![Misfit { key: "block_out_channels".into(), value: format!("{channels:?}"), bound }];
         }
         let mut misfits = Vec::new();
-        for (key, count) in
-            [("attention", self.attention.len()), ("num_attention_heads", self.num_attention_heads.len())]
-        {
+        for (key, count) in [
+            ("attention", self.attention.len()),
+            ("num_attention_heads", self.num_attention_heads.len()),
+            ("transformer_layers_per_block", self.transformer_layers_per_block.len()),
+        ] {
             if ![1, channels.len()].contains(&count) {
                 let bound = format!("one value for all {} levels, or one per level", channels.len());
                 misfits.push(Misfit { key: key.into(), value: format!("{count} values"), bound });

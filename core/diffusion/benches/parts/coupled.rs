@@ -32,7 +32,7 @@ pub fn bench(criterion: &mut Criterion) {
 fn run(engine: &Engine, streams: &[&str], steps: usize) -> Duration {
     let state = |name: &str| if streams.contains(&name) { Observed::Noisy } else { Observed::Absent };
     let value = Tensor::f_ones([ROWS as i64, 1, 64], (Kind::Float, Device::Cpu)).unwrap();
-    let prompt = ("prompt".to_string(), Observed::Prompt { value, weight: 1.0 });
+    let prompt = ("prompt".to_string(), Observed::Prompt { value, weight: 1.0, instead: None });
     let weights = streams.iter().map(|name| (name.to_string(), 1.0)).collect();
     let request = Request {
         denoiser: "d".to_string(),

@@ -39,7 +39,7 @@ fn run(table: &SamplerTable, schedule: &Schedule, start: f64) -> f64 {
     let mut saved = 0.0;
     let mut previous = [0.0; 2];
     for step in &table.steps {
-        let denoised = gain(schedule, step.t) * x;
+        let denoised = gain(schedule, step.from.t) * x;
         let apply = |update: &Update| {
             let history = update.previous[0] * previous[0] + update.previous[1] * previous[1];
             update.x * x + update.saved * saved + update.denoised * denoised + history

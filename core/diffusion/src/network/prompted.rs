@@ -13,13 +13,15 @@ use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times, Token
 
 /// A denoiser whose prompt is a mixture. With w_m the presence of prompt m in a row (its weight, or 0), the row's
 /// tokens are sum_m w_m C_m / sum_m w_m: Tang et al. 2023, "Any-to-any generation via composable diffusion", section
-/// 3.1, with weights that need not sum to 1. A row without prompts has no tokens.
+/// 3.1, with weights that need not sum to 1. A row without prompts has no tokens, unless tokens stand for an absent prompt.
 pub struct Prompted {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
     /// The indices of the streams of `inner`, and of the prompts.
     others: Vec<usize>,
     prompts: Vec<usize>,
+    /// The tokens of rows without a prompt: `[token, feature]`.
+    absent: Option<Tensor>,
     /// The mixture of the last call whose times were known on the host.
     kept: RefCell<Option<Mixture>>,
 }
@@ -42,7 +44,7 @@ impl Prompted {
     /// `inner` with prompts, all of shape `[token, feature]`; `streams` are the prompts and, in order, those of `inner`.
     pub fn new(inner: Box<dyn Denoiser>, streams: Vec<StreamSpec>) -> Self {
         let (prompts, others) = (0..streams.len()).partition(|index| streams[*index].is_prompt());
-        Prompted { inner, streams, others, prompts, kept: RefCell::default() }
+        Prompted { inner, streams, others, prompts, absent: None, kept: RefCell::default() }
     }
 
     /// The input of `inner`.
@@ -51,7 +53,7 @@ impl Prompted {
         let prompts = batch.some_streams(&self.prompts)?;
         let tokens = match &prompts.times {
             Times::Runs(_) if !prompts.x.iter().any(Tensor::requires_grad) => self.kept(prompts)?,
-            _ => tokens(&prompts)?,
+            _ => self.tokens(&prompts)?,
         };
         Ok(match tokens {
             Some(tokens) => asked.with_prompt(tokens),
@@ -59,16 +61,30 @@ impl Prompted {
         })
     }
 
-    /// [`tokens`], computed again only if the prompts or weights differ from the last call. Networks recognize the same
+    /// The mixture of prompts, `[row, token, feature]`, and its row mask; `None` if no row has tokens.
+    fn tokens(&self, prompts: &DenoiserInput) -> Result<Option<Tokens>> {
+        let mixed = tokens(prompts)?;
+        let Some(absent) = &self.absent else { return Ok(mixed) };
+        let rows = prompts.rows();
+        let everywhere = || absent.try_unsqueeze(0)?.try_expand([rows, -1, -1]);
+        let values = match mixed {
+            None => everywhere()?,
+            Some(Tokens { values, mask: None }) => values,
+            Some(Tokens { values, mask: Some(mask) }) => values.try_where(&mask.try_unsqueeze(-1)?, &everywhere()?)?,
+        };
+        Ok(Some(Tokens { values, mask: None }))
+    }
+
+    /// [`Prompted::tokens`], computed again only if the prompts or weights differ from the last call. Networks recognize the same
     /// memory and keep what they derive from it.
     fn kept(&self, prompts: DenoiserInput) -> Result<Option<Tokens>> {
-        let Times::Runs(runs) = &prompts.times else { return tokens(&prompts) };
+        let Times::Runs(runs) = &prompts.times else { return self.tokens(&prompts) };
         let weights: Vec<_> = runs.iter().map(|run| (run.present.clone(), run.rows)).collect();
         let mut kept = self.kept.borrow_mut();
         if let Some(mixture) = kept.as_ref().filter(|mixture| mixture.is_of(&prompts.x, &weights)) {
             return Ok(mixture.tokens.as_ref().map(Tokens::shared));
         }
-        let tokens = tokens(&prompts)?;
+        let tokens = self.tokens(&prompts)?;
         let shared = tokens.as_ref().map(Tokens::shared);
         *kept = Some(Mixture { values: prompts.x, weights, tokens });
         Ok(shared)
@@ -142,6 +158,11 @@ impl Denoiser for Prompted {
     fn predict_with(&self, batch: &DenoiserInput, sites: &[Site]) -> Result<(Vec<Tensor>, Vec<Tensor>)> {
         let (outputs, features) = self.inner.predict_with(&self.asked(batch)?, sites)?;
         Ok((self.with_prompts(outputs, batch), features))
+    }
+
+    fn set_absent_prompt(&mut self, tokens: &Tensor) {
+        self.absent = Some(tokens.shallow_clone());
+        *self.kept.borrow_mut() = None;
     }
 
     fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {

@@ -105,7 +105,7 @@ impl Unet {
             down,
             middle,
             up,
-            output_norm: Norm::new("conv_norm_out", finest, groups, init.device)?,
+            output_norm: Norm::new("conv_norm_out", finest, groups, init.device)?.with_eps(config.norm_eps),
             output: Conv::new("conv_out", finest, channels, 3, 0.0, init)?,
             kept: None,
             config: config.clone(),

@@ -1,7 +1,8 @@
 //! First-order steps along the probability-flow equation and the reverse stochastic equation.
 
 use crate::Schedule;
-use crate::sampler::table::{Point, TableStep, Update, one_step};
+use crate::sampler::points::Point;
+use crate::sampler::table::{TableStep, Update, one_step};
 
 /// Euler's method on dy/dsigma = (y - x0) / sigma with y = x / a, then fresh noise: Karras et al. 2022, algorithm 1
 /// without its second-order part. Of the level sigma_u, the part up = eta sigma_u sqrt(1 - sigma_u^2 / sigma^2) is fresh

@@ -1,6 +1,7 @@
 //! Heun's method: two network evaluations per step, second order.
 
-use crate::sampler::table::{Point, TableStep, Update};
+use crate::sampler::points::Point;
+use crate::sampler::table::{TableStep, Update};
 
 /// Karras et al. 2022, algorithm 1, in y = x / a: an Euler step from sigma to sigma_u, then the same step again with the
 /// mean of the slopes (y - x0) / sigma at both ends. The last step, to sigma = 0, is Euler's.
@@ -15,11 +16,11 @@ pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
         let kept = next / sigma;
         let euler = Update { x: scale * kept, denoised: to.a * (1.0 - kept), ..Update::default() };
         if to.s == 0.0 {
-            steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save: None });
+            steps.push(TableStep::new(from, to, euler));
             break;
         }
         let save = Some(Update { x: 1.0, ..Update::default() });
-        steps.push(TableStep { t: from.t, t_next: to.t, next: euler, save });
+        steps.push(TableStep { from, to, next: euler, save });
         // Half the step times the factor 1 / sigma of each slope.
         let first = (next - sigma) / (2.0 * sigma);
         let second = (next - sigma) / (2.0 * next);
@@ -30,7 +31,7 @@ pub(super) fn heun(points: &[Point]) -> Vec<TableStep> {
             denoised: -to.a * second,
             noise: 0.0,
         };
-        steps.push(TableStep { t: to.t, t_next: to.t, next: corrected, save: None });
+        steps.push(TableStep::new(to, to, corrected));
     }
     steps
 }

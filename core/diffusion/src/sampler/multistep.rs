@@ -1,6 +1,7 @@
 //! Multistep solvers in lambda = log(a / s): DPM-Solver++ and UniPC. One network evaluation per step.
 
-use crate::sampler::table::{Point, TableStep, Update};
+use crate::sampler::points::Point;
+use crate::sampler::table::{TableStep, Update};
 use crate::sampler::weights::{constant, linear, quadratic};
 
 /// The position of `other` relative to `from`, in units of the step `h`.
@@ -13,6 +14,9 @@ fn node(from: Point, other: Point, h: f64) -> f64 {
 fn order_of(index: usize, steps: usize, order: usize) -> usize {
     order.min(index + 1).min(steps - index)
 }
+
+/// The steps from which on DPM-Solver++ keeps its order until the end if some noise is left there, as in diffusers.
+const MANY_STEPS: usize = 15;
 
 /// The update from `points[index]` to the next point, from the denoised values there and at the points before.
 fn ahead(points: &[Point], index: usize, order: usize) -> Update {
@@ -34,9 +38,11 @@ fn ahead(points: &[Point], index: usize, order: usize) -> Update {
 /// the parabola is integrated exactly; the authors' code halves its last term, which reduces it to order 2.
 pub(super) fn dpmpp(points: &[Point], order: usize) -> Vec<TableStep> {
     let steps = points.len() - 1;
+    let keeps_order = points[steps].s > 0.0 && steps >= MANY_STEPS;
     let step = |index: usize| {
-        let next = ahead(points, index, order_of(index, steps, order));
-        TableStep { t: points[index].t, t_next: points[index + 1].t, next, save: None }
+        let order = if keeps_order { order.min(index + 1) } else { order_of(index, steps, order) };
+        let next = ahead(points, index, order);
+        TableStep::new(points[index], points[index + 1], next)
     };
     (0..steps).map(step).collect()
 }
@@ -76,7 +82,7 @@ pub(super) fn unipc(points: &[Point]) -> Vec<TableStep> {
             previous: [0, 1].map(|back| ahead.x * save.previous[back] + ahead.previous[back]),
             noise: 0.0,
         };
-        TableStep { t: points[index].t, t_next: points[index + 1].t, next, save: Some(save) }
+        TableStep { from: points[index], to: points[index + 1], next, save: Some(save) }
     };
     (0..steps).map(step).collect()
 }

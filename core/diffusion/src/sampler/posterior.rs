@@ -1,6 +1,7 @@
 //! Samplers that draw from the distribution of x_u given x_t and an estimate of x0: DDPM and DDIM.
 
-use crate::sampler::table::{Point, TableStep, Update, one_step};
+use crate::sampler::points::Point;
+use crate::sampler::table::{TableStep, Update, one_step};
 
 /// The posterior of Ho et al. 2020 (DDPM), eq. (6) and (7), between any two times: with r = a_t / a_u and
 /// v = s_t^2 - r^2 s_u^2 its mean is r s_u^2 / s_t^2 x + a_u v / s_t^2 x0, and its variance v s_u^2 / s_t^2. No noise in

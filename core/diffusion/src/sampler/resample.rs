@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyflow_config::{Resample, Sampler};
 
-use crate::sampler::table::Point;
+use crate::sampler::points::Point;
 use crate::sampler::{evaluations_per_step, walk};
 use crate::{Schedule, TableStep};
 
@@ -59,7 +59,7 @@ fn noise_back(step: &mut TableStep, u: Point, t: Point) {
         *coefficient *= kept;
     }
     next.noise = (kept * next.noise).hypot(t.spread(u));
-    step.t_next = t.t;
+    step.to = t;
 }
 
 #[cfg(test)]
@@ -80,11 +80,11 @@ mod tests {
         sampling.check().unwrap();
         let table = sampling.table(&Schedule::vp_linear());
         assert_eq!((table.steps.len(), sampling.evaluations()), (2410, 2410));
-        let jumps = table.steps.iter().filter(|step| step.t_next > step.t).count();
+        let jumps = table.steps.iter().filter(|step| step.to.t > step.from.t).count();
         assert_eq!(jumps * 10, 2160);
         let last = table.steps[2409];
-        assert_eq!((last.t_next, last.next.noise), (0.0, 0.0));
-        assert!(table.steps.windows(2).all(|pair| pair[0].t_next == pair[1].t));
+        assert_eq!((last.to.t, last.next.noise), (0.0, 0.0));
+        assert!(table.steps.windows(2).all(|pair| pair[0].to.t == pair[1].from.t));
     }
 
     #[test]
@@ -97,10 +97,10 @@ mod tests {
         ];
         // With the true x0, x has the distribution N(a x0, s^2) before and after every step, jumps included.
         for step in samplers.into_iter().flat_map(|sampler| resampling(sampler, 4, 3).table(&schedule).steps) {
-            let mean = step.next.x * schedule.signal(step.t) + step.next.denoised;
-            let variance = (step.next.x * schedule.noise(step.t)).powi(2) + step.next.noise.powi(2);
-            assert!((mean - schedule.signal(step.t_next)).abs() < 1e-12, "{step:?}");
-            assert!((variance - schedule.noise(step.t_next).powi(2)).abs() < 1e-12, "{step:?}");
+            let mean = step.next.x * schedule.signal(step.from.t) + step.next.denoised;
+            let variance = (step.next.x * schedule.noise(step.from.t)).powi(2) + step.next.noise.powi(2);
+            assert!((mean - schedule.signal(step.to.t)).abs() < 1e-12, "{step:?}");
+            assert!((variance - schedule.noise(step.to.t).powi(2)).abs() < 1e-12, "{step:?}");
         }
     }
 
@@ -111,7 +111,7 @@ mod tests {
             let sampling = resampling(sampler.clone(), 3, 4);
             let table = sampling.table(&schedule);
             assert_eq!(table.steps.len(), sampling.evaluations());
-            let fresh: Vec<_> = table.steps.windows(2).filter(|pair| pair[0].t_next > pair[0].t).collect();
+            let fresh: Vec<_> = table.steps.windows(2).filter(|pair| pair[0].to.t > pair[0].from.t).collect();
             // Jumps start 1, 4, 7 steps before the end.
             assert_eq!(fresh.len(), 3 * 3);
             for pair in fresh {
@@ -128,7 +128,7 @@ mod tests {
         let late = |start_at| Sampling { start_at: Some(start_at), ..Sampling::new(Dpmpp2m {}, 8) };
         assert_eq!(late(1.0).table(&schedule), Sampling::new(Dpmpp2m {}, 8).table(&schedule));
         let steps = late(0.25).table(&schedule).steps;
-        assert_eq!((steps.len(), steps[0].t, steps[7].t_next), (8, 0.25, 0.0));
+        assert_eq!((steps.len(), steps[0].from.t, steps[7].to.t), (8, 0.25, 0.0));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Sampler tables: the coefficients of one linear update per step.
 
-use crate::Schedule;
+use crate::sampler::points::Point;
 
 /// The coefficients of one linear update in f64, over everything that a row remembers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -20,14 +20,21 @@ pub struct Update {
 /// One network evaluation and the update that follows it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TableStep {
-    /// The time at which the network is evaluated, in (0, 1].
-    pub t: f64,
-    /// The time of the state after the update; 0 after the last one. Above `t` if resampling noises it back.
-    pub t_next: f64,
+    /// The point at which the network is evaluated, at a time in (0, 1].
+    pub from: Point,
+    /// The point of the state after the update, at time 0 after the last one; noisier than `from` if resampling goes back.
+    pub to: Point,
     /// The next state.
     pub next: Update,
     /// The new saved state, from the same terms except noise, if any.
     pub save: Option<Update>,
+}
+
+impl TableStep {
+    /// A step that saves nothing.
+    pub(super) fn new(from: Point, to: Point, next: Update) -> Self {
+        TableStep { from, to, next, save: None }
+    }
 }
 
 /// All steps of one sampler on one schedule.
@@ -54,42 +61,7 @@ impl SamplerTable {
     }
 }
 
-/// One time that a sampler visits: x = a x0 + s eps there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Point {
-    pub t: f64,
-    pub a: f64,
-    pub s: f64,
-}
-
-impl Point {
-    /// The noise level of x / a, the variable of Karras et al. 2022.
-    pub fn sigma(self) -> f64 {
-        self.s / self.a
-    }
-
-    /// log(a / s), the variable of Lu et al. 2022; infinite at t = 0.
-    pub fn lambda(self) -> f64 {
-        (self.a / self.s).ln()
-    }
-
-    /// The standard deviation of x here given x at an earlier time `u`: the root of s^2 - (a / a_u)^2 s_u^2. Factored,
-    /// since the two terms are close.
-    pub fn spread(self, u: Point) -> f64 {
-        let kept = self.a / u.a * u.s;
-        ((self.s - kept) * (self.s + kept)).max(0.0).sqrt()
-    }
-}
-
-/// The `steps` + 1 times that a sampler visits, from the fraction `start_at` of the last time on.
-pub(super) fn points(schedule: &Schedule, steps: usize, start_at: f64) -> Vec<Point> {
-    let point = |t| Point { t, a: schedule.signal(t), s: schedule.noise(t) };
-    schedule.times(steps).into_iter().map(|t| point(start_at * t)).collect()
-}
-
 /// The steps of a memoryless sampler: one evaluation per step, one update from each point to the next.
 pub(super) fn one_step(points: &[Point], update: impl Fn(Point, Point) -> Update) -> Vec<TableStep> {
-    let step =
-        |pair: &[Point]| TableStep { t: pair[0].t, t_next: pair[1].t, next: update(pair[0], pair[1]), save: None };
-    points.windows(2).map(step).collect()
+    points.windows(2).map(|pair| TableStep::new(pair[0], pair[1], update(pair[0], pair[1]))).collect()
 }

@@ -39,14 +39,14 @@ proptest! {
         sampler.check().unwrap();
         let table = sampler.table(&schedule);
         prop_assert_eq!(table.steps.len(), sampler.evaluations());
-        prop_assert_eq!(table.steps[0].t, schedule.t_max());
+        prop_assert_eq!(table.steps[0].from.t, schedule.t_max());
         let last = table.steps[table.steps.len() - 1];
-        prop_assert_eq!((last.t_next, last.next.noise), (0.0, 0.0));
+        prop_assert_eq!((last.to.t, last.next.noise), (0.0, 0.0));
         let heun = matches!(sampler.sampler, Sampler::Heun(_));
         for (index, step) in table.steps.iter().enumerate() {
             // The second evaluation of a step of Heun stays where it is.
-            prop_assert!(step.t > step.t_next || (heun && index % 2 == 1 && step.t == step.t_next));
-            prop_assert!(index == 0 || table.steps[index - 1].t_next == step.t);
+            prop_assert!(step.from.t > step.to.t || (heun && index % 2 == 1 && step.from.t == step.to.t));
+            prop_assert!(index == 0 || table.steps[index - 1].to.t == step.from.t);
             prop_assert!(step.save.iter().chain([&step.next]).flat_map(terms).all(f64::is_finite), "{step:?}");
         }
     }
@@ -80,7 +80,7 @@ proptest! {
             let next = apply(&step.next);
             saved = step.save.as_ref().map_or(saved, apply);
             mean = next;
-            prop_assert!((mean - schedule.signal(step.t_next)).abs() < 1e-9, "{mean} at {}", step.t_next);
+            prop_assert!((mean - schedule.signal(step.to.t)).abs() < 1e-9, "{mean} at {}", step.to.t);
         }
     }
 
@@ -90,10 +90,10 @@ proptest! {
         let ddpm = Sampling::new(Ddpm {}, steps);
         for sampler in [Sampling::new(Ddim { eta }, steps), Sampling::new(EulerAncestral { eta }, steps), ddpm] {
             for step in &sampler.table(&schedule).steps {
-                let mean = step.next.x * schedule.signal(step.t) + step.next.denoised;
-                let variance = (step.next.x * schedule.noise(step.t)).powi(2) + step.next.noise.powi(2);
-                prop_assert!((mean - schedule.signal(step.t_next)).abs() < 1e-12);
-                prop_assert!((variance - schedule.noise(step.t_next).powi(2)).abs() < 1e-12);
+                let mean = step.next.x * schedule.signal(step.from.t) + step.next.denoised;
+                let variance = (step.next.x * schedule.noise(step.from.t)).powi(2) + step.next.noise.powi(2);
+                prop_assert!((mean - schedule.signal(step.to.t)).abs() < 1e-12);
+                prop_assert!((variance - schedule.noise(step.to.t).powi(2)).abs() < 1e-12);
             }
         }
     }

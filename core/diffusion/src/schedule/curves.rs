@@ -7,6 +7,7 @@ use anyflow_config::ScheduleConfig;
 use anyflow_config::schedule::{Cosine, Flow, VpLinear};
 
 use super::Curve;
+use super::discrete::DiscreteChain;
 use super::scaled_linear::Chain;
 
 /// The curve of a kind.
@@ -15,6 +16,7 @@ pub(super) fn of(kind: &ScheduleConfig) -> Arc<dyn Curve> {
         ScheduleConfig::VpLinear(curve) => Arc::new(curve),
         ScheduleConfig::Cosine(curve) => Arc::new(curve),
         ScheduleConfig::ScaledLinear(rates) => Arc::new(Chain::new(&rates)),
+        ScheduleConfig::Discrete(options) => Arc::new(DiscreteChain::new(&options)),
         ScheduleConfig::Karras(curve) => Arc::new(curve),
         ScheduleConfig::Flow(curve) => Arc::new(curve),
     }
@@ -93,4 +95,15 @@ impl Curve for Flow {
     fn t_max(&self) -> f64 {
         T_MAX_FLOW
     }
+
+    /// With a shift, from pure noise on: Esser et al. 2024, "Scaling rectified flow transformers", eq. (23).
+    fn times(&self, steps: usize) -> Vec<f64> {
+        let time = |left: usize| left as f64 / steps as f64;
+        (0..=steps).rev().map(|left| self.shift.map_or(T_MAX_FLOW * time(left), |shift| shifted(shift, time(left)))).collect()
+    }
+}
+
+/// shift t / (1 + (shift - 1) t), eq. (23).
+pub(crate) fn shifted(shift: f64, t: f64) -> f64 {
+    shift * t / (1.0 + (shift - 1.0) * t)
 }

@@ -34,6 +34,7 @@ def parameter(name, shape):
 def case(config, channels, size, tokens, mask=None):
     """`config` in the words of diffusers; attention per level as a flag."""
     attention = config["attention"]
+    depths = config["transformer_layers_per_block"]
     network = UNet2DConditionModel(
         in_channels=channels,
         out_channels=channels,
@@ -42,7 +43,8 @@ def case(config, channels, size, tokens, mask=None):
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attention),
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)),
         attention_head_dim=tuple(config["num_attention_heads"]),
-        transformer_layers_per_block=config["transformer_layers_per_block"],
+        transformer_layers_per_block=depths[0] if len(depths) == 1 else tuple(depths),
+        norm_eps=config["norm_eps"],
         cross_attention_dim=config["cross_attention_dim"],
         norm_num_groups=config["norm_num_groups"],
         use_linear_projection=config["use_linear_projection"],
@@ -65,7 +67,7 @@ def case(config, channels, size, tokens, mask=None):
 
 
 def main():
-    common = {"layers_per_block": 2, "transformer_layers_per_block": 1, "use_linear_projection": False}
+    common = {"layers_per_block": 2, "transformer_layers_per_block": [1], "norm_eps": 1e-5, "use_linear_projection": False}
     cases = [
         # The shape of Stable Diffusion 1.5, forty times as narrow.
         case(
@@ -88,7 +90,8 @@ def main():
                 "layers_per_block": 1,
                 "attention": [True, True],
                 "num_attention_heads": [1, 3],
-                "transformer_layers_per_block": 2,
+                "transformer_layers_per_block": [2],
+                "norm_eps": 1e-5,
                 "cross_attention_dim": 6,
                 "norm_num_groups": 2,
                 "use_linear_projection": True,
@@ -97,10 +100,13 @@ def main():
             [7, 5],
             4,
         ),
-        # Attention at the coarsest level only; rows with prompts of different lengths.
+        # Stable Diffusion XL: deeper attention at coarser levels, none at the finest; another epsilon; rows with prompts of
+        # different lengths.
         case(
             {
                 **common,
+                "transformer_layers_per_block": [1, 1, 2],
+                "norm_eps": 1e-3,
                 "block_out_channels": [6, 12, 12],
                 "attention": [False, False, True],
                 "num_attention_heads": [1, 1, 4],

@@ -151,11 +151,11 @@ proptest! {
         let aggregation = Aggregation { weight, law, dropout: 0.0 };
         let table = Sampling::new(Ddpm {}, steps).table(&schedule);
         for step in &table.steps[..steps - 1] {
-            let abar = schedule.signal(step.t).powi(2);
-            let before = schedule.signal(step.t_next).powi(2);
+            let abar = schedule.signal(step.from.t).powi(2);
+            let before = schedule.signal(step.to.t).powi(2);
             let alpha = abar / before;
             let rest = 1.0 - abar;
-            let [b, b_before] = [step.t, step.t_next].map(|t| aggregation.gamma(&schedule, t) * code);
+            let [b, b_before] = [step.from.t, step.to.t].map(|t| aggregation.gamma(&schedule, t) * code);
             let c = b / alpha.sqrt() - b_before;
             let mean = (alpha.sqrt() * (1.0 - before) * (z - alpha.sqrt() * c)
                 + (1.0 - alpha) * (before.sqrt() * z0 + b_before)) / rest;

@@ -22,11 +22,11 @@ fn run_between(
     let mut saved = 0.0;
     let mut previous = [0.0; 2];
     let mut visited = Vec::new();
-    for step in table.steps.iter().take_while(|step| step.t_next >= until - 1e-9) {
-        if step.t >= exact {
-            x = data.point(schedule, start, step.t);
+    for step in table.steps.iter().take_while(|step| step.to.t >= until - 1e-9) {
+        if step.from.t >= exact {
+            x = data.point(schedule, start, step.from.t);
         }
-        let (gain, offset) = data.x0_coefficients(schedule, step.t);
+        let (gain, offset) = data.x0_coefficients(schedule, step.from.t);
         let denoised = gain * x + offset;
         let apply = |update: &Update| {
             let history = update.previous[0] * previous[0] + update.previous[1] * previous[1];
@@ -35,7 +35,7 @@ fn run_between(
         let next = apply(&step.next);
         saved = step.save.as_ref().map_or(saved, apply);
         (x, previous) = (next, [denoised, previous[0]]);
-        visited.push((step.t_next, x));
+        visited.push((step.to.t, x));
     }
     visited
 }
@@ -52,7 +52,7 @@ fn schedules() -> [Schedule; 5] {
 /// The mean and variance of the sampler's output, exact since every step is linear.
 fn law(table: &SamplerTable, data: &Gaussian, schedule: &Schedule) -> (f64, f64) {
     table.steps.iter().fold((0.0, table.start_scale.powi(2)), |(mean, variance), step| {
-        let (gain, offset) = data.x0_coefficients(schedule, step.t);
+        let (gain, offset) = data.x0_coefficients(schedule, step.from.t);
         let slope = step.next.x + step.next.denoised * gain;
         (slope * mean + step.next.denoised * offset, slope * slope * variance + step.next.noise.powi(2))
     })

@@ -49,8 +49,8 @@ fn sampler_tables_match_the_reference_everywhere() {
         let rows = entry["rows"].as_array().unwrap();
         assert_eq!((table.steps.len(), table.start_scale), (rows.len(), 1.0));
         for (step, row) in table.steps.iter().zip(rows) {
-            let what = format!("{schedule:?} {sampler:?} at {}", step.t);
-            let found = [step.t, step.t_next, step.next.x, step.next.denoised, step.next.noise];
+            let what = format!("{schedule:?} {sampler:?} at {}", step.from.t);
+            let found = [step.from.t, step.to.t, step.next.x, step.next.denoised, step.next.noise];
             found.iter().enumerate().for_each(|(column, found)| close(*found, &row[column], &what));
             assert_eq!((step.next.saved, step.next.previous, step.save), (0.0, [0.0; 2], None));
             compared += 1;
@@ -73,9 +73,9 @@ fn solvers_match_the_reference_everywhere() {
         assert_eq!((table.steps.len(), sampler.evaluations()), (rows.len(), rows.len()));
         close(table.start_scale, &entry["start_scale"], "start_scale");
         for (step, row) in table.steps.iter().zip(rows) {
-            let what = format!("{schedule:?} {sampler:?} at {}", step.t);
+            let what = format!("{schedule:?} {sampler:?} at {}", step.from.t);
             let [x, saved, denoised, last, before, noise] = terms(&step.next);
-            let found = [step.t, step.t_next, x, saved, denoised, last, before, noise];
+            let found = [step.from.t, step.to.t, x, saved, denoised, last, before, noise];
             found.iter().enumerate().for_each(|(column, found)| close(*found, &row[column], &what));
             assert_eq!(step.save.is_none(), row[8].is_null(), "{what}");
             for (found, expected) in step.save.iter().flat_map(terms).zip(row[8].as_array().into_iter().flatten()) {

@@ -70,9 +70,9 @@ fn the_guided_trajectory_is_that_of_known_gaussians() {
             let mut x = start("x");
             for step in &table.steps {
                 let noise = |t: f64| (schedule.noise(t) / schedule.signal(t)).powi(2);
-                let seen = x / schedule.signal(step.t);
+                let seen = x / schedule.signal(step.from.t);
                 let estimate = |level: f64, other: f64, there: bool| {
-                    let [own, of_other] = Pair::gains([noise(step.t), level], there);
+                    let [own, of_other] = Pair::gains([noise(step.from.t), level], there);
                     own * seen + of_other * other
                 };
                 let conditional = estimate(0.0, y, true);

@@ -18,6 +18,7 @@ mod networks;
 mod objective;
 mod observed;
 mod prompts;
+mod schedulers;
 mod service;
 mod temporal;
 mod training;

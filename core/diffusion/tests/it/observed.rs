@@ -141,8 +141,8 @@ fn resampling_calls_the_network_as_often_as_its_table_says() {
 fn law(sampling: &Sampling, schedule: &Schedule) -> (f64, f64) {
     let table = sampling.table(schedule);
     table.steps.iter().fold((0.0, table.start_scale.powi(2)), |(slope, variance), step| {
-        let a = schedule.signal(step.t);
-        let s = schedule.noise(step.t);
+        let a = schedule.signal(step.from.t);
+        let s = schedule.noise(step.from.t);
         let [own, other] = Pair::gains([(s / a).powi(2); 2], true);
         // y is seen as a y + s eps, with eps fresh at each step.
         let kept = step.next.x + step.next.denoised * own / a;

@@ -131,7 +131,7 @@ fn sampling_is_guided_between_the_prompt_and_none() {
     denoiser.freeze().unwrap();
     let engine = engine(vec![("d", denoiser)], 64);
     let value = normal(4, &TOKENS);
-    let given = |weight: f64| Observed::Prompt { value: value.shallow_clone(), weight };
+    let given = |weight: f64| Observed::Prompt { value: value.shallow_clone(), weight, instead: None };
     let branch =
         |scale: f64| vec![Branch { dropped: vec!["a".into()], weights: [("x".to_string(), scale - 1.0)].into() }];
     let requests = vec![
@@ -153,12 +153,54 @@ fn sampling_is_guided_between_the_prompt_and_none() {
     assert!(off(&alone.streams["x"], prompted) < 1e-5, "in another batch, f32");
 }
 
+/// With guidance 0 only the branch counts: it is the model with another prompt, or with the one that stands for none.
+#[test]
+fn branches_see_what_takes_the_place_of_a_prompt() {
+    let other = normal(4, &TOKENS) * 2.0;
+    let nothing = normal(1, &TOKENS);
+    let sampled = |absent: bool, requests: Vec<Request>| -> Vec<Tensor> {
+        let mut denoiser = network(Modulation::Shift, &["a"]);
+        if absent {
+            denoiser.set_absent_prompt(&nothing.squeeze_dim(0));
+        }
+        denoiser.freeze().unwrap();
+        let engine = engine(vec![("d", denoiser)], 64);
+        let tickets = engine.handle().submit_all(requests).unwrap();
+        tickets.into_iter().map(|ticket| ticket.wait().unwrap().streams.swap_remove("x").unwrap()).collect()
+    };
+    let given = |value: &Tensor, instead: Option<&Tensor>| Observed::Prompt {
+        value: value.shallow_clone(),
+        weight: 1.0,
+        instead: instead.map(Tensor::shallow_clone),
+    };
+    let value = normal(4, &TOKENS);
+    let unguided = || vec![Branch { dropped: vec!["a".into()], weights: [("x".to_string(), -1.0)].into() }];
+    let requests = || {
+        vec![
+            request(given(&other, None), Vec::new()),
+            request(given(&value, Some(&other)), unguided()),
+            request(given(&value, None), unguided()),
+            request(Observed::Absent, Vec::new()),
+            request(given(&nothing.expand([4, 3, 5], false), None), Vec::new()),
+        ]
+    };
+    for absent in [false, true] {
+        let found = sampled(absent, requests());
+        assert!(off(&found[1], &found[0]) < 1e-5, "another prompt takes its place, f32");
+        assert!(off(&found[2], &found[3]) < 1e-5, "f32");
+        assert!(off(&found[2], &found[0]) > 1e-3);
+        let of_nothing = off(&found[3], &found[4]);
+        assert!(if absent { of_nothing < 1e-5 } else { of_nothing > 1e-3 }, "{absent} {of_nothing}");
+    }
+}
+
 #[test]
 fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
     let engine = engine(vec![("d", network(Modulation::Shift, &["a"]))], 8);
+    let given = |weight| Observed::Prompt { value: normal(4, &TOKENS), weight, instead: None };
     for weight in [0.0, -1.0, f64::NAN] {
         let refused =
-            engine.handle().submit(request(Observed::Prompt { value: normal(4, &TOKENS), weight }, Vec::new()));
+            engine.handle().submit(request(given(weight), Vec::new()));
         assert!(matches!(refused, Err(EngineError::Request(_))), "{weight}");
     }
     let deaf = Network::Part(config::UnetMlp { width: 16, embedding: 8, groups: 4 }.into());

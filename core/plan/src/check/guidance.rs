@@ -21,6 +21,11 @@ problems! {
         /// Cure: Add a condition, or remove `guidance`.
         #[error("guidance needs `observe` or `condition`; add one or remove `guidance`")]
         NothingObserved {},
+        /// A task or variant of an evaluation replaces a condition, which only a node of a pipeline can.
+        /// Example: `guidance: {kind: cfg, instead: {words: other}}` in an evaluation.
+        /// Cure: Remove `instead`, or measure the rows that a pipeline made.
+        #[error("`instead` has no meaning in an evaluation, whose rows have one value for each prompt")]
+        InsteadInEvaluation {},
     }
 }
 
@@ -38,6 +43,13 @@ impl Rule for Guided {
     /// Guidance that tasks share, or that a variant has, need not apply to each of them.
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let Some(asked) = &evaluation.asked else { return };
+        let of_tasks = evaluation.tasks().filter_map(|(spec, _)| spec.roles.guidance.as_ref());
+        let of_variants = evaluation.written_variants().filter_map(|(spec, _)| spec.guidance.as_ref());
+        for written in of_tasks.chain(of_variants).chain(&evaluation.spec.guidance) {
+            if let Some(instead) = written.instead.first() {
+                report.error(instead.condition.span, GuidanceProblem::InsteadInEvaluation {});
+            }
+        }
         for (spec, task) in evaluation.tasks() {
             if let Some(own) = &spec.roles.guidance {
                 check(own, &task.streams, report);

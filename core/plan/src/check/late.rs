@@ -7,7 +7,6 @@ use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline};
 use crate::plan::{Roles, StreamRole};
 use crate::problem::{Caution, CodeEntry, problems};
-use crate::source::Span;
 use crate::spec::RolesSpec;
 
 problems! {
@@ -43,7 +42,7 @@ impl Rule for Late {
             let start = Start { sampler: &variant.sampler, denoiser: &variant.denoiser, model: evaluation.model };
             for (task_name, task) in &asked.tasks {
                 if let Some(stream) = start.lacking(&task.streams) {
-                    report.error(place(evaluation, name), start.problem(format!("task `{task_name}`"), stream));
+                    report.error(evaluation.place_of(name), start.problem(format!("task `{task_name}`"), stream));
                 }
             }
         }
@@ -65,12 +64,6 @@ fn check_needed<'s>(roles: &RolesSpec, samplers: impl IntoIterator<Item = &'s Sa
         let reason = "the sampler starts from pure noise; set its `start_at` below 1".into();
         report.warning(stream.span, Caution::NoEffect { key: "start".into(), reason });
     }
-}
-
-/// The position of a variant; the start of the file for an evaluation without variants.
-fn place(evaluation: &Evaluation, variant: &str) -> Span {
-    let spec = evaluation.spec;
-    spec.variants.iter().find(|written| written.name.value == variant).map_or(spec.span, |written| written.name.span)
 }
 
 /// The start of a diffusion.

@@ -117,7 +117,7 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         }
         Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
             let label = |read: RoleValue| match read.key {
-                "condition" => read.key.to_string(),
+                "condition" | "instead" => read.key.to_string(),
                 key => format!("{key} {}", read.stream),
             };
             diffusion.streams.reads().map(|read| (label(read), read.from)).collect()

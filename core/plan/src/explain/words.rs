@@ -48,7 +48,7 @@ pub(crate) fn roles(roles: &Roles, wanted: &[&'static str]) -> Vec<String> {
         let (word, items) = match role {
             StreamRole::Observe { from, .. } => (OBSERVES, vec![format!("{stream} = {from}")]),
             StreamRole::Inpaint { from, mask, .. } => (OBSERVES, vec![format!("{stream} = {from} (mask {mask})")]),
-            StreamRole::Condition { from } => {
+            StreamRole::Condition { from, .. } => {
                 (CONDITIONS, from.iter().map(|(tokens, weight)| format!("{tokens} x {weight}")).collect())
             }
             StreamRole::Generate { start } => {

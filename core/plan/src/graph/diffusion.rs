@@ -5,7 +5,7 @@ use crate::graph::{ModelGraph, known_streams, resolve_roles};
 use crate::plan::Diffusion;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
-use crate::spec::{DiffuseSpec, unknown};
+use crate::spec::{DiffuseSpec, InsteadSpec, unknown};
 
 problems! {
     /// What can be wrong with the denoiser of a diffusion.
@@ -37,6 +37,11 @@ pub(crate) fn resolve_diffusion(
         // A wrong reference is reported with the edges.
         if let Some(prompt) = prompt_of(tokens) {
             streams.condition(prompt, tokens.value.clone(), *weight);
+        }
+    }
+    for InsteadSpec { condition, by } in spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead) {
+        if streams.replace_condition(&condition.value, by.value.clone()).is_none() {
+            unknown("condition", condition, spec.roles.condition.iter().map(|(tokens, _)| tokens.value.as_str()), report);
         }
     }
     let guidance = spec.roles.guidance.as_ref().map(|written| written.guidance.clone());

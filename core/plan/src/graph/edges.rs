@@ -125,7 +125,9 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
             });
             let starts = spec.roles.start.iter().map(|(stream, from)| (Slot::Start(stream.value.clone()), from));
             let conditions = spec.roles.condition.iter().map(|(tokens, _)| (Slot::Condition, tokens));
-            observed.chain(starts).chain(conditions).collect()
+            let instead = spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead);
+            let instead = instead.map(|spec| (Slot::Condition, &spec.by));
+            observed.chain(starts).chain(conditions).chain(instead).collect()
         }
         Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),

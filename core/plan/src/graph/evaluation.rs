@@ -10,7 +10,7 @@ use crate::graph::variants::resolve_variants;
 use crate::graph::{Asked, ModelGraph, resolve_column, resolve_generated, resolve_scorer, resolve_table};
 use crate::plan::{ColumnRef, Generated, ScorerConfig, Table, Task, Variant};
 use crate::problem::Caution;
-use crate::source::Source;
+use crate::source::{Source, Span};
 use crate::spec::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, unknown};
 
 /// An evaluation with its names resolved. Wrong parts are `None`, which was reported.
@@ -85,6 +85,12 @@ impl Evaluation<'_> {
     pub fn model_of(&self, variant: &Variant) -> &ModelGraph<'_> {
         let named = variant.model.as_ref().and_then(|own| self.models.iter().find(|model| model.path == own.source));
         named.unwrap_or(self.model)
+    }
+
+    /// The position of a variant; the start of the file for an evaluation without variants.
+    pub fn place_of(&self, variant: &str) -> Span {
+        let written = self.spec.variants.iter().find(|written| written.name.value == variant);
+        written.map_or(self.spec.span, |written| written.name.span)
     }
 
     /// The variants that are written and could be resolved.

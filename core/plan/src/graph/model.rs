@@ -132,6 +132,7 @@ pub(crate) fn read_by(
         has_module: false,
         latent: Some((shape.to_vec(), used.component.span)),
         schedule: None,
+        absent: None,
         aggregates: Vec::new(),
     };
     infer(&spec, &codec, None, report).map(|stream| stream.codec)
@@ -180,6 +181,7 @@ fn infer_prompt(
         array,
         module: of_module,
         tokens: sizes.clone(),
+        absent: spec.absent.clone(),
     })
 }
 

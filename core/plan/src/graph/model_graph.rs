@@ -1,5 +1,6 @@
 //! A model whose names are resolved.
 
+use anyflow_config::ScheduleConfig;
 use indexmap::IndexMap;
 
 use crate::component::Found;
@@ -79,6 +80,14 @@ impl ModelGraph<'_> {
     pub fn diffused(&self, denoiser: &str) -> Vec<String> {
         let over = self.denoisers.get(denoiser).into_iter().flat_map(|(over, _)| over);
         over.filter(|stream| !self.is_companion(denoiser, stream)).cloned().collect()
+    }
+
+    /// The schedules of the streams that the denoiser diffuses, of those without errors.
+    pub fn schedules(&self, denoiser: &str) -> Vec<(String, &ScheduleConfig)> {
+        let Some((_, Some(plan))) = self.denoisers.get(denoiser) else { return Vec::new() };
+        let own = |name: &String| self.streams.get(name)?.plan.as_ref()?.schedule.as_ref();
+        let streams = self.diffused(denoiser).into_iter();
+        streams.map(|name| (own(&name).unwrap_or(&plan.schedule), name)).map(|(schedule, name)| (name, schedule)).collect()
     }
 
     /// Everything that guidance of the denoiser can point towards: its streams and prompts.

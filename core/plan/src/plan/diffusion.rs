@@ -26,7 +26,7 @@ pub struct Diffusion {
 #[serde(transparent)]
 pub struct Roles(pub IndexMap<String, StreamRole>);
 
-/// The role of a stream or prompt in a diffusion. `from`, `mask` and `start` name the values: value ids in a run, streams
+/// The role of a stream or prompt in a diffusion. `from`, `mask`, `start` and `instead` name the values: value ids in a run, streams
 /// and prompts of the data in an evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "role", rename_all = "kebab-case")]
@@ -62,6 +62,9 @@ pub enum StreamRole {
         /// Tokens -> weight, above 0. Several tokens are mixed in proportion to their weights; the weight of the prompt is
         /// their sum.
         from: IndexMap<String, f64>,
+        /// Tokens that take its place where guidance drops it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead: Option<String>,
     },
     /// Excluded.
     Absent,
@@ -87,7 +90,7 @@ impl Given {
 /// A value that a role reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleValue<'r> {
-    /// `observe`, `mask`, `start` or `condition`.
+    /// `observe`, `mask`, `start`, `condition` or `instead`.
     pub key: &'static str,
     /// The stream or prompt.
     pub stream: &'r str,
@@ -126,7 +129,10 @@ impl StreamRole {
             StreamRole::Generate { start } => start.iter().map(|start| ("start", start.as_str())).collect(),
             StreamRole::Inpaint { from, mask, .. } => vec![("observe", from), ("mask", mask)],
             StreamRole::Observe { from, .. } => vec![("observe", from)],
-            StreamRole::Condition { from } => from.keys().map(|from| ("condition", from.as_str())).collect(),
+            StreamRole::Condition { from, instead } => {
+                let conditions = from.keys().map(|from| ("condition", from.as_str()));
+                conditions.chain(instead.iter().map(|from| ("instead", from.as_str()))).collect()
+            }
             StreamRole::Marginalize | StreamRole::Absent => Vec::new(),
         }
     }
@@ -152,10 +158,21 @@ impl Roles {
 
     /// Adds tokens to the condition of a prompt.
     pub fn condition(&mut self, prompt: String, tokens: String, weight: f64) {
-        let role = self.0.entry(prompt).or_insert_with(|| StreamRole::Condition { from: IndexMap::new() });
-        if let StreamRole::Condition { from } = role {
+        let fresh = || StreamRole::Condition { from: IndexMap::new(), instead: None };
+        if let StreamRole::Condition { from, .. } = self.0.entry(prompt).or_insert_with(fresh) {
             from.insert(tokens, weight);
         }
+    }
+
+    /// Sets the tokens that take the place of the prompt that these tokens condition; `None` if they condition none.
+    pub fn replace_condition(&mut self, tokens: &str, by: String) -> Option<()> {
+        let mut conditions = self.0.values_mut().filter_map(|role| match role {
+            StreamRole::Condition { from, instead } => Some((from, instead)),
+            _ => None,
+        });
+        let (_, instead) = conditions.find(|(from, _)| from.contains_key(tokens))?;
+        *instead = Some(by);
+        Some(())
     }
 
     /// Sets the noise level of all streams that are observed as a whole.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use anyflow_config::{Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
+use anyflow_config::{AbsentPrompt, Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -184,6 +184,9 @@ pub struct PromptConfig {
     pub module: Component,
     /// [tokens, features].
     pub tokens: Vec<i64>,
+    /// What stands for it in rows without a prompt; `None` for no tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent: Option<AbsentPrompt>,
 }
 
 /// A network over one or several streams.

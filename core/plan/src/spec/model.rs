@@ -1,6 +1,6 @@
 //! A model as written.
 
-use anyflow_config::{Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm};
+use anyflow_config::{AbsentPrompt, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -39,6 +39,8 @@ pub(crate) struct StreamSpec {
     pub latent: Option<(Vec<i64>, Span)>,
     /// Its own schedule; by default that of its denoiser.
     pub schedule: Option<ScheduleConfig>,
+    /// Of a prompt: what stands for it where it is absent.
+    pub absent: Option<AbsentPrompt>,
     /// Auxiliary streams that are added into it; none for a prompt.
     pub aggregates: Vec<AggregateSpec>,
 }
@@ -110,6 +112,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
         has_module: false,
         latent: None,
         schedule: None,
+        absent: None,
         aggregates: Vec::new(),
     };
     let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
@@ -120,6 +123,7 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
     spec.has_module = fields.entry("module").is_some();
     spec.latent = shape(&fields, part.shape, report);
     spec.schedule = fields.typed("schedule", report);
+    spec.absent = fields.typed("absent", report);
     spec.aggregates = aggregates(&fields, report);
     spec
 }

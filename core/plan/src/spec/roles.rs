@@ -61,7 +61,9 @@ impl RolesSpec {
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
         let observed = self.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
         let starts = self.start.iter_mut().map(|(_, from)| from);
-        observed.chain(starts).chain(self.condition.iter_mut().map(|(tokens, _)| tokens)).collect()
+        let instead = self.guidance.iter_mut().flat_map(|guidance| &mut guidance.instead);
+        let instead = instead.flat_map(|spec| [&mut spec.condition, &mut spec.by]);
+        observed.chain(starts).chain(self.condition.iter_mut().map(|(tokens, _)| tokens)).chain(instead).collect()
     }
 
     /// The streams that are observed in part.

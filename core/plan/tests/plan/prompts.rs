@@ -31,7 +31,7 @@ fn one_prompt_may_be_mixed_of_two_nodes() {
     let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
     let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();
     let from = [("meaning".to_string(), 1.0), ("seen".to_string(), 0.5)].into();
-    assert_eq!(diffusion.streams.0["words"], StreamRole::Condition { from });
+    assert_eq!(diffusion.streams.0["words"], StreamRole::Condition { from, instead: None });
 }
 
 #[test]

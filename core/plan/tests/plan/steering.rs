@@ -150,3 +150,28 @@ fn evaluations_set_it_for_all_tasks_or_for_one() {
         .edit("joint: {generate", "joint: {guidance: {kind: cfg}, generate")
         .check("error-guidance-task");
 }
+
+/// The pipeline with all streams generated, with a spacing, on a model with this schedule.
+fn spaced(schedule: &str, sampler: &str) -> Case {
+    Case::of("joint.yaml").edit("{kind: ddim, steps: 50}", sampler).edit_model("{kind: vp-linear}", schedule)
+}
+
+#[test]
+fn spacings_need_the_points_of_the_schedule() {
+    let published = "{kind: ddim, steps: 50, spacing: {law: leading, offset: 1, last: first, stride: floor}}";
+    let sampler = diffusion(&spaced("{kind: discrete}", published)).sampler;
+    assert_eq!(sampler.spacing.unwrap().offset, 1);
+    let of = |spacing: &str| format!("{{kind: dpmpp-2m, steps: 20, spacing: {{{spacing}}}}}");
+    spaced("{kind: cosine}", &of("law: karras")).check("error-spacing-without-steps");
+    spaced("{kind: discrete}", "{kind: ddim, steps: 1001, spacing: {law: trailing}}").check("error-spacing-steps");
+    spaced("{kind: discrete}", &of("law: leading, offset: 60")).check("error-spacing-beyond");
+    spaced("{kind: discrete}", &of("law: leading, stride: floor")).check("error-spacing-stride");
+    spaced("{kind: discrete}", "{kind: heun, spacing: {law: linspace, last: first}}").check("error-spacing-end");
+    spaced("{kind: discrete}", &of("offset: 1, stride: floor")).check("warning-spacing");
+}
+
+#[test]
+fn noise_says_nothing_about_pure_noise() {
+    let case = spaced("{kind: discrete, zero_snr: true}", "{kind: ddim, steps: 50}");
+    case.edit_model("predict: x0", "predict: eps").check("error-no-signal-at-start");
+}

@@ -92,7 +92,7 @@ fn mixed(streams: &Roles, weight: f64) -> Roles {
     let mut mixed = streams.clone();
     for (prompt, weight) in prompts_of(streams).zip([1.0 - weight, weight]) {
         let from = IndexMap::from([(prompt.clone(), weight)]);
-        let role = if weight > 0.0 { StreamRole::Condition { from } } else { StreamRole::Absent };
+        let role = if weight > 0.0 { StreamRole::Condition { from, instead: None } } else { StreamRole::Absent };
         mixed.0.insert(prompt.clone(), role);
     }
     mixed
@@ -132,7 +132,7 @@ mod tests {
         ["a", "b"].into_iter().for_each(|prompt| streams.condition(prompt.into(), prompt.into(), 1.0));
         let weights = |weight: f64| -> Vec<Option<f64>> {
             let weight_of = |role: &StreamRole| match role {
-                StreamRole::Condition { from } => from.values().next().copied(),
+                StreamRole::Condition { from, .. } => from.values().next().copied(),
                 _ => None,
             };
             mixed(&streams, weight).0.values().map(weight_of).collect()

@@ -3,6 +3,7 @@
 mod judge;
 mod made_cells;
 mod module;
+mod prompts;
 
 use anyflow_diffusion::{EngineHandle, EngineStats, Request, Sampled};
 use anyflow_plan::order::Order;
@@ -10,6 +11,7 @@ use anyflow_plan::plan::{Diffusion, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+use self::prompts::EncodedPrompts;
 use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
 use crate::events::Events;
@@ -28,6 +30,7 @@ pub struct Compute<'a> {
     networks: Networks,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
+    prompts: EncodedPrompts,
 }
 
 impl<'a> Compute<'a> {
@@ -50,7 +53,8 @@ impl<'a> Compute<'a> {
                 classes.insert(step.node.clone(), embeddings);
             }
         }
-        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes })
+        let prompts = EncodedPrompts::default();
+        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes, prompts })
     }
 
     /// The engine.
@@ -63,12 +67,18 @@ impl<'a> Compute<'a> {
         self.networks.stats()
     }
 
+    /// Rows of prompts, and how many of them were encoded: equal ones of a shard are encoded once.
+    pub fn prompt_rows(&self) -> [u64; 2] {
+        [self.prompts.rows, self.prompts.encoded]
+    }
+
     /// Runs all compute steps on one micro-batch. Drops each value after its last use.
     ///
     /// # Errors
     /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
-    pub fn run(&self, batch: &mut MicroBatch) -> Result<()> {
-        for (index, step) in self.plan.steps.iter().enumerate() {
+    pub fn run(&mut self, batch: &mut MicroBatch) -> Result<()> {
+        let plan = self.plan;
+        for (index, step) in plan.steps.iter().enumerate() {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row());
             let _span = span.entered();
             match &step.op {

@@ -27,7 +27,10 @@ impl Resnet {
     pub fn new(name: &str, from: i64, to: i64, builder: &mut Builder) -> Result<Self> {
         let init = builder.init;
         let conv = |layer: &str, from, side| Conv::new(&format!("{name}.{layer}"), from, to, side, 1.0, init);
-        let norm = |layer: &str, width| Norm::new(&format!("{name}.{layer}"), width, builder.groups, init.device);
+        let eps = builder.config.norm_eps;
+        let norm = |layer: &str, width| {
+            Norm::new(&format!("{name}.{layer}"), width, builder.groups, init.device).map(|norm| norm.with_eps(eps))
+        };
         let resnet = Resnet {
             norm1: norm("norm1", from)?,
             conv1: conv("conv1", from, 3)?,

@@ -30,7 +30,7 @@ impl Spatial {
         let output = linear("proj_out")?;
         let norm =
             Norm::new(&format!("{name}.norm"), width, builder.groups, builder.init.device)?.with_eps(SPATIAL_EPS);
-        let count = builder.config.transformer_layers_per_block;
+        let count = builder.config.transformer_layers(level);
         let block = |index| TransformerBlock::new(&format!("{name}.transformer_blocks.{index}"), width, level, builder);
         let blocks = (0..count).map(block).collect::<Result<_>>()?;
         Ok(Spatial { norm, input, blocks, output })

@@ -1,7 +1,7 @@
 //! Keys of a model.
 
 use anyflow_config::{
-    Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted,
+    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted,
     json, optional, required,
 };
 
@@ -73,6 +73,11 @@ pub(crate) static PROMPT: Mapping = Mapping {
         required("codec", ValueForm::Use, "Codec: cells -> array"),
         required("module", ValueForm::Use, "Module: array -> tokens"),
         required("tokens", ValueForm::List(&SIZE), "Shape of the module's output: [tokens, features]"),
+        optional(
+            "absent",
+            AbsentPrompt::FORM,
+            "What a row without a prompt shows the denoiser, as published models were trained; by default no tokens",
+        ),
     ],
 };
 

@@ -17,7 +17,7 @@ struct ModuleCall<'a> {
 impl Compute<'_> {
     /// Runs a module from array to latent, latent to array, or array to tokens.
     pub(super) fn module(
-        &self,
+        &mut self,
         batch: &mut MicroBatch,
         step: &Step,
         stream: &str,
@@ -25,14 +25,25 @@ impl Compute<'_> {
         from: &str,
         to: &str,
     ) -> Result<()> {
-        let model = &self.plan.model;
-        let component = match role {
-            Role::Embed if model.prompts.contains_key(stream) => Some(&model.prompts[stream].module),
-            _ => model.streams[stream].module.as_ref(),
+        let plan = self.plan;
+        let prompt = plan.model.prompts.get(stream).filter(|_| role == Role::Embed);
+        let component = match prompt {
+            Some(prompt) => Some(&prompt.module),
+            None => plan.model.streams[stream].module.as_ref(),
         };
         self.events.enter(&step.node, component.map(|c| c.plugin.as_str()));
-        let input = value(batch, from)?.f_to_device(self.networks.device)?;
-        let output = self.call(&ModuleCall { node: &step.node, stream, role }, &input)?;
+        let call = ModuleCall { node: &step.node, stream, role };
+        let input = value(batch, from)?;
+        let output = match prompt {
+            None => self.call(&call, &input.f_to_device(self.networks.device)?)?,
+            Some(_) => {
+                let mut prompts = std::mem::take(&mut self.prompts);
+                let encode = |fresh: &Tensor| self.call(&call, &fresh.f_to_device(self.networks.device)?);
+                let tokens = prompts.tokens(batch.shard, &step.node, input, encode);
+                self.prompts = prompts;
+                tokens?
+            }
+        };
         let output = finite_rows(batch, step, component.map_or("", |c| c.id.as_str()), output)?;
         batch.values.insert(to.into(), output);
         Ok(())

@@ -1,0 +1,56 @@
+//! What denoisers see in rows without a prompt.
+
+use anyflow_config::AbsentPrompt;
+use anyflow_datasets::Cell;
+use anyflow_plan::plan::Model;
+use tch::{Kind, Tensor};
+
+use crate::{Result, RunError, Session};
+
+impl Session {
+    /// Gives every denoiser the tokens that stand for its absent prompts, the mean of those that state some. They follow
+    /// from the weights of the prompts' modules, so these must be loaded.
+    ///
+    /// # Errors
+    /// The codec refuses the text; errors of plugins.
+    pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
+        for (name, config) in &model.denoisers {
+            let stated = config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
+            let all = stated.map(|(prompt, absent)| self.tokens(prompt, absent, &model.prompts[prompt].tokens));
+            let all = all.collect::<Result<Vec<_>>>()?;
+            if all.is_empty() {
+                continue;
+            }
+            let mean = Tensor::f_stack(&all, 0)?.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
+            if let Some(denoiser) = self.denoisers.get_mut(name) {
+                denoiser.set_absent_prompt(&mean);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tokens of a prompt: `[token, feature]`.
+    fn tokens(&self, prompt: &str, absent: &AbsentPrompt, shape: &[i64]) -> Result<Tensor> {
+        if let Some(number) = absent.tokens {
+            return Ok(Tensor::f_full(shape, number, (Kind::Float, self.device))?);
+        }
+        let codec = &self.codecs[prompt];
+        let array = match &absent.value {
+            Some(text) => {
+                let (array, refused) = codec.encode(&[Some(Cell::Utf8(text))], 1)?;
+                if let Some(refused) = refused.first() {
+                    let text = format!("cannot read `absent` of prompt {prompt}, {text:?}: {}", refused.text);
+                    return Err(RunError::Data(text));
+                }
+                array
+            }
+            None => {
+                let shape: Vec<i64> = std::iter::once(1).chain(codec.shape().iter().copied()).collect();
+                Tensor::f_full(&shape, absent.fill.unwrap_or_default(), (codec.kind(), tch::Device::Cpu))?
+            }
+        };
+        let _no_grad = tch::no_grad_guard();
+        let array = array.f_to_device(self.device)?;
+        Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
+    }
+}
