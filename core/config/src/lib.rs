@@ -43,10 +43,7 @@ pub use sampler::{Resample, Sampler};
 pub use sampling::{Sampling, SpacingMisfit};
 pub use schedule::{Betas, ScheduleConfig};
 pub use site::{Site, SiteSpec};
-<<<<<<< HEAD
+pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride};
 pub use stage::StageOptions;
 pub use task::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
-=======
-pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride};
->>>>>>> h-d
 pub use times::{Density, Per, State, TimeDistribution};
