@@ -69,7 +69,7 @@ impl EncodedPrompts {
         let bytes = tokens.numel() * tokens.kind().elt_size_in_bytes();
         if self.bytes + bytes <= KEPT_BYTES {
             self.bytes += bytes;
-            self.kept.insert(hash, tokens.f_copy()?);
+            self.kept.insert(hash, tokens.f_narrow_copy(0, 0, tokens.size()[0])?);
         }
         Ok(())
     }
