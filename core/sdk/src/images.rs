@@ -14,6 +14,7 @@ use crate::{Error, Partial};
 
 pub use fit::{Frame, ImageFit};
 pub use image;
+pub use others::ends_early;
 
 /// The formats that [`ImageReader`] reads.
 pub const SUPPORTED: &str = "PNG, JPEG, WebP, TIFF, GIF, BMP, PNM and ICO";

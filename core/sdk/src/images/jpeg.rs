@@ -1,5 +1,9 @@
 //! JPEG images, with zune-jpeg. Files that end early decode without an error there, so that this module looks for it.
 
+mod layout;
+mod source;
+
+use std::cell::Cell;
 use std::sync::MutexGuard;
 
 use image::metadata::Orientation;
@@ -10,16 +14,14 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
 
+use layout::Layout;
+use source::{Filled, READ_AHEAD};
+
 use super::{Extent, ImageReader, MISSING, lines_there, orientation};
 use crate::Error;
 
-const END: [u8; 2] = [0xFF, 0xD9];
-/// Bytes that stand for lost ones. A decoder that reads them makes other pixels than from nothing.
-const NOISE: [u8; 32] = [0xAA; 32];
-/// Images up to this number of bytes are always decoded twice, to find an end mark before the end.
+/// Images up to this number of bytes are always decoded twice, to find a loss of less than the decoder reads ahead.
 const SMALL: usize = 1 << 17;
-/// A multiple of the width of all blocks.
-const PERIOD: usize = 32;
 
 type Read = (DynamicImage, Option<MutexGuard<'static, ()>>);
 
@@ -28,8 +30,17 @@ struct Head {
     width: u32,
     height: u32,
     gray: bool,
-    progressive: bool,
     orientation: Orientation,
+}
+
+/// What the decoder makes of a file.
+struct Decoded {
+    /// Pixels as far as they decode.
+    pixels: Vec<u8>,
+    /// Why the decoder stopped.
+    error: Option<DecodeErrors>,
+    /// The most bytes of a fill that the decoder read.
+    fill: usize,
 }
 
 pub(super) fn read(reader: &ImageReader, bytes: &[u8]) -> Result<Read, Error> {
@@ -66,64 +77,65 @@ impl Head {
             width: side(width),
             height: side(height),
             gray: decoder.input_colorspace() == Some(ColorSpace::Luma),
-            progressive: is_progressive(bytes),
             orientation: orientation.unwrap_or(Orientation::NoTransforms),
         })
     }
 
     /// The pixels of a whole image, or of a partial one if the reader takes these.
     fn pixels(&self, reader: &ImageReader, bytes: &[u8]) -> Result<Vec<u8>, Error> {
-        let end = end_of(bytes);
-        let scans = &bytes[..end.unwrap_or(bytes.len())];
-        let ended = |more: &[u8]| [scans, more, &END].concat();
-        let (pixels, error) = if end.is_some() { self.decode(bytes, true) } else { self.decode(&ended(&[]), true) };
-        match (end, error) {
-            (Some(_), Some(error)) => return Err(damaged(&error)),
-            (Some(_), None) if pixels.len() > SMALL && !self.ends_in_a_pattern(&pixels) => return Ok(pixels),
+        let layout = Layout::of(bytes);
+        let coded = &bytes[..layout.end];
+        let (all, complete) = layout.coefficients();
+        if complete < all {
+            let count = layout.scans;
+            reader.partial.check(format!(
+                "the image ends early: its {count} scans complete {complete} of {all} coefficients"
+            ))?;
+            return Ok(self.decode(&Filled::plain(coded), false).pixels);
+        }
+        let first = self.decode(&Filled::new(coded, &layout.seams, 0), true);
+        let passes = first.error.is_none() && first.fill <= READ_AHEAD && layout.lines.is_none();
+        if passes && layout.has_end && first.pixels.len() > SMALL {
+            return Ok(first.pixels);
+        }
+        // Other fills change an image that lacks data, and no other.
+        let second = self.decode(&Filled::new(coded, &layout.seams, u8::MAX), true);
+        match first.error {
+            // The decoder stopped before a fill.
+            Some(error) if first.fill == 0 => return Err(damaged(&error)),
+            None if first.pixels == second.pixels && layout.lines.is_none() => return Ok(first.pixels),
             _ => {}
         }
-        // Bytes behind the scans change an image that lacks some, and no other.
-        let (other, _) = self.decode(&ended(&NOISE), true);
-        if pixels == other {
-            return Ok(pixels);
-        }
         let line = self.line();
-        let same = pixels.chunks_exact(line).zip(other.chunks_exact(line)).take_while(|(a, b)| a == b).count();
-        if self.progressive {
-            reader.partial.check("the image ends early: it is progressive, and some of its scans are not there")?;
-        } else {
-            reader.ends_early(same.min(lines_there(&pixels, line)), self.height)?;
+        let pairs = first.pixels.chunks_exact(line).zip(second.pixels.chunks_exact(line));
+        let same = pairs.take_while(|(a, b)| a == b).count().min(layout.lines.unwrap_or(usize::MAX));
+        let there = same.min(lines_there(&first.pixels, line));
+        if layout.progressive {
+            reader.partial.check("the image ends early: it is progressive, and some of its scans are cut")?;
+            return Ok(self.decode(&Filled::plain(coded), false).pixels);
         }
-        let (mut pixels, _) = self.decode(&ended(&[]), false);
-        if !self.progressive {
-            pixels[same * line..].fill(MISSING);
-        }
+        reader.ends_early(there, self.height)?;
+        let mut pixels = self.decode(&Filled::plain(coded), false).pixels;
+        pixels[there * line..].fill(MISSING);
         Ok(pixels)
     }
 
-    /// Pixels as far as they decode, and the reason why the decoder stopped.
-    fn decode(&self, bytes: &[u8], strict: bool) -> (Vec<u8>, Option<DecodeErrors>) {
+    fn decode(&self, file: &Filled, strict: bool) -> Decoded {
         let space = if self.gray { ColorSpace::Luma } else { ColorSpace::RGB };
         let mut pixels = vec![MISSING; self.line() * self.height as usize];
+        let fill = Cell::new(0);
         // Bytes between the segments of the head do no harm.
-        let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options(space, false));
+        let mut decoder = JpegDecoder::new_with_options(file.source(&fill), options(space, false));
         let error = decoder.decode_headers().err().or_else(|| {
             decoder.set_options(options(space, strict));
             decoder.decode_into(&mut pixels).err()
         });
-        (pixels, error)
+        Decoded { pixels, error, fill: fill.get() }
     }
 
     /// Bytes of a line.
     fn line(&self) -> usize {
         self.width as usize * if self.gray { 1 } else { 3 }
-    }
-
-    /// True if the last line repeats itself: so it does where the decoder found an end mark before the end.
-    fn ends_in_a_pattern(&self, pixels: &[u8]) -> bool {
-        let period = PERIOD * if self.gray { 1 } else { 3 };
-        let last = pixels.rchunks_exact(self.line().max(1)).next().unwrap_or_default();
-        last.iter().zip(last.iter().skip(period)).all(|(a, b)| a == b)
     }
 }
 
@@ -134,34 +146,4 @@ fn options(space: ColorSpace, strict: bool) -> DecoderOptions {
 
 fn damaged(error: &DecodeErrors) -> Error {
     Error::data(format!("the JPEG image is damaged: {error}"))
-}
-
-/// The segments of the head up to the first scan: their markers, and where they begin.
-fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, usize)> + '_ {
-    let mut at = 2;
-    std::iter::from_fn(move || {
-        // Fill bytes may precede a marker.
-        at += bytes.get(at..)?.iter().position(|byte| *byte == 0xFF)?;
-        at += bytes.get(at..)?.iter().position(|byte| *byte != 0xFF)?;
-        let marker = bytes[at];
-        let begin = at + 1;
-        let length = bytes.get(begin..)?.first_chunk().map(|length| u16::from_be_bytes(*length))?;
-        at = begin + usize::from(length);
-        Some((marker, begin))
-    })
-    .take(1 << 12)
-}
-
-fn is_progressive(bytes: &[u8]) -> bool {
-    segments(bytes).take_while(|(marker, _)| *marker != 0xDA).any(|(marker, _)| marker == 0xC2)
-}
-
-/// Where the end mark after the first scan stands. Thumbnails in the head have end marks of their own.
-fn end_of(bytes: &[u8]) -> Option<usize> {
-    let (_, scan) = segments(bytes).find(|(marker, _)| *marker == 0xDA)?;
-    let after = bytes.get(scan..)?;
-    if after.ends_with(&END) {
-        return Some(bytes.len() - END.len());
-    }
-    after.windows(END.len()).position(|pair| pair == END).map(|at| scan + at)
 }

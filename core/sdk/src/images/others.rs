@@ -63,7 +63,8 @@ fn refused(error: &ImageError, format: ImageFormat) -> Error {
     }
 }
 
-fn ends_early(error: &ImageError) -> bool {
+/// True if a decoder stopped at the end of the file.
+pub fn ends_early(error: &ImageError) -> bool {
     match error {
         ImageError::IoError(error) => error.kind() == ErrorKind::UnexpectedEof,
         // The decoder of GIF images has an error of its own.

@@ -128,13 +128,58 @@ fn a_jpeg_that_ends_early_says_how_much_is_there() {
         assert!(same && gray, "{name}, {lines} lines: {same} {gray}");
     }
     let progressive = corpus!("good-progressive.jpeg");
-    for image in [cut(progressive, 60), cut(progressive, 97), zeros(progressive)] {
-        assert!(refusal(&image).contains("ends early: it is progressive"), "{}", refusal(&image));
+    let scans: Vec<usize> = (2..progressive.len()).filter(|at| progressive[*at..].starts_with(&[0xFF, 0xDA])).collect();
+    assert_eq!(scans.len(), 10);
+    for (image, words) in [
+        (cut(progressive, 60), "coefficients"),
+        (cut(progressive, 97), "some of its scans are cut"),
+        (ended(cut(progressive, 97)), "some of its scans are cut"),
+        (zeros(progressive), "coefficients"),
+        (ended(progressive[..scans[1]].to_vec()), "its 1 scans complete 0 of 192 coefficients"),
+        // The last scan has the last bits of all coefficients of the first component but one.
+        (ended(progressive[..scans[9]].to_vec()), "its 9 scans complete 129 of 192 coefficients"),
+    ] {
+        let text = refusal(&image);
+        assert!(text.contains("the image ends early: ") && text.contains(words), "{words}: {text}");
         assert!(reader(Partial::Accept).read(&image, |_| ()).is_ok());
     }
     for head in [noise, progressive] {
         let text = refusal(&head[..160]);
         assert!(text.contains("ends early, before its pixels"), "{text}");
+    }
+}
+
+#[test]
+fn a_large_jpeg_that_ends_early_is_told_from_one_with_a_blank_end() {
+    // The lower half is white, so that its data are short and its lines are all the same.
+    let image = RgbImage::from_fn(320, 240, |x, y| {
+        if y < 120 { Rgb([(x * y % 251) as u8, (x * 7 % 256) as u8, (y * 2) as u8]) } else { Rgb([255; 3]) }
+    });
+    let whole = file(image, ImageFormat::Jpeg);
+    assert_eq!(rgb(&whole).get_pixel(300, 230).0, [255; 3]);
+    let ended = |bytes: usize| [&whole[..bytes], &[0xFF, 0xD9]].concat();
+    for (end, least, most) in [(whole.len() - 40, 120, 239), (whole.len() / 2, 30, 100), (700, 0, 8)] {
+        for cut in [ended(end), whole[..end].to_vec()] {
+            let text = refusal(&cut);
+            let lines = text.strip_prefix("the image ends early: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            assert!(lines.is_some_and(|lines: usize| (least..=most).contains(&lines)), "{end} bytes: {text}");
+        }
+    }
+    // A part is lost in the middle.
+    let lost = [&whole[..whole.len() / 3], &whole[whole.len() / 2..]].concat();
+    assert!(refusal(&lost).contains("ends early"), "{}", refusal(&lost));
+}
+
+#[test]
+fn a_jpeg_that_lacks_parts_between_restart_markers_ends_early() {
+    let whole = corpus!("good-restarts.jpeg");
+    let marks: Vec<usize> = (2..whole.len() - 1)
+        .filter(|at| whole[*at] == 0xFF && (0xD0..=0xD7).contains(&whole[*at + 1]))
+        .collect();
+    let without = |from: usize, to: usize| [&whole[..marks[from]], &whole[marks[to]..]].concat();
+    for lost in [without(0, 1), [&whole[..marks[0]], &[0xFF, 0xD9]].concat(), whole[..marks[1]].to_vec()] {
+        assert!(refusal(&lost).contains("of 48 lines are there"), "{}", refusal(&lost));
+        assert!(reader(Partial::Accept).read(&lost, |_| ()).is_ok());
     }
 }
 
