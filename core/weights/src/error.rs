@@ -1,5 +1,9 @@
 //! Errors of weights files. Callers put the file's name in front of these texts.
 
+use safetensors::Dtype;
+
+use crate::flaw::{Flaw, FolderFlaw, Stranger};
+
 /// The result type of this crate.
 pub type Result<T, E = WeightsError> = std::result::Result<T, E>;
 
@@ -11,10 +15,24 @@ pub enum WeightsError {
     Read(std::io::Error),
     /// The file is not a safetensors file, or is cut. The user must copy or write it again.
     #[error("is not a complete safetensors file: {0}")]
-    Foreign(String),
-    /// The file holds something else. The text says what, and what the user must do.
+    Foreign(Flaw),
+    /// The file holds something else. The user must fetch the right one.
     #[error("holds no weights: {0}")]
-    Stranger(&'static str),
+    Stranger(Stranger),
+    /// A tensor has a type that no network computes in. The user must take the file of another precision.
+    #[error(
+        "holds `{tensor}` as {dtype:?}, {}; take the file of this model in F32, F16 or BF16",
+        scheme(*dtype)
+    )]
+    Quantized {
+        /// Its name.
+        tensor: String,
+        /// Its type.
+        dtype: Dtype,
+    },
+    /// A folder has no weights file that we read.
+    #[error(transparent)]
+    Folder(#[from] FolderFlaw),
     /// The file is not a PyTorch file, is damaged, or holds more than tensors. The user must save the state dict again.
     #[error(
         "is not a PyTorch file of plain tensors: {0}; save it again with `torch.save(model.state_dict(), ...)`, or better \
@@ -43,6 +61,30 @@ pub enum WeightsError {
 
 impl WeightsError {
     pub(crate) fn foreign(reason: impl ToString) -> Self {
-        WeightsError::Foreign(reason.to_string())
+        WeightsError::Foreign(Flaw::Header(reason.to_string()))
+    }
+
+    /// A word for programs. It never changes.
+    pub fn code(&self) -> &'static str {
+        match self {
+            WeightsError::Read(_) => "weights.read",
+            WeightsError::Foreign(flaw) => flaw.code(),
+            WeightsError::Stranger(stranger) => stranger.code(),
+            WeightsError::Quantized { .. } => "weights.quantized-type",
+            WeightsError::Folder(flaw) => flaw.code(),
+            WeightsError::Pickle(_) => "weights.pickle",
+            WeightsError::Changed => "weights.changed",
+            WeightsError::Damaged { .. } => "weights.damaged",
+            WeightsError::Write(_) => "weights.write",
+        }
+    }
+}
+
+/// The scheme that a type belongs to.
+fn scheme(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::U8 | Dtype::I8 => "packed numbers of a quantized file (nf4, int8)",
+        Dtype::F4 | Dtype::F6_E2M3 | Dtype::F6_E3M2 | Dtype::F8_E8M0 => "floats of a quantized file (MX)",
+        _ => "8-bit floats of a quantized file (fp8)",
     }
 }
