@@ -1,5 +1,8 @@
 //! Errors of weights files. Callers put the file's name in front of these texts.
 
+use std::fmt;
+use std::path::{Path, PathBuf};
+
 use safetensors::Dtype;
 
 use crate::flaw::{Flaw, FolderFlaw, Stranger};
@@ -86,5 +89,29 @@ fn scheme(dtype: Dtype) -> &'static str {
         Dtype::U8 | Dtype::I8 => "packed numbers of a quantized file (nf4, int8)",
         Dtype::F4 | Dtype::F6_E2M3 | Dtype::F6_E3M2 | Dtype::F8_E8M0 => "floats of a quantized file (MX)",
         _ => "8-bit floats of a quantized file (fp8)",
+    }
+}
+
+/// An error with the file or folder that it is about.
+#[derive(Debug)]
+pub struct FileError {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: WeightsError,
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+impl FileError {
+    /// Names the file or folder.
+    pub fn at(path: &Path) -> impl FnOnce(WeightsError) -> FileError {
+        |error| FileError { path: path.to_path_buf(), error }
     }
 }

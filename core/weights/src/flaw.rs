@@ -98,7 +98,7 @@ pub enum FolderFlaw {
         found: String,
     },
     /// The variant is not there.
-    #[error("has no variant `{variant}` of its weights; {}", have(found))]
+    #[error("has no variant `{variant}` of its weights; it has {}", have(found))]
     NoVariant {
         /// As asked for.
         variant: String,
@@ -106,9 +106,9 @@ pub enum FolderFlaw {
         found: Vec<String>,
     },
     /// There are only variants, and none was asked for.
-    #[error("has its weights only as variants; write `variant: {}`", found.join("` or `variant: "))]
+    #[error("has its weights only as variants; name the file of one in place of the folder: {}", found.join(" or "))]
     OnlyVariants {
-        /// Their names.
+        /// Their files.
         found: Vec<String>,
     },
     /// The index is not what it should be.
@@ -157,14 +157,9 @@ impl FolderFlaw {
     }
 }
 
-/// What to write in place of an unknown variant.
+/// The variants that are there.
 fn have(found: &[String]) -> String {
-    let named: Vec<String> =
-        found.iter().filter(|name| !name.is_empty()).map(|name| format!("`variant: {name}`")).collect();
-    let plain = found.iter().any(String::is_empty).then_some("leave `variant` out");
-    match (plain, named.is_empty()) {
-        (Some(plain), true) => plain.to_string(),
-        (Some(plain), false) => format!("{plain}, or write {}", named.join(" or ")),
-        (None, _) => format!("write {}", named.join(" or ")),
-    }
+    let named =
+        found.iter().map(|name| if name.is_empty() { "the one without a name".into() } else { format!("`{name}`") });
+    named.collect::<Vec<_>>().join(" and ")
 }

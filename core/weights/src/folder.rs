@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Result, WeightsError};
+use crate::error::{FileError, Result, WeightsError};
 use crate::flaw::{FolderFlaw, Stranger};
 use crate::index::{self, Index};
 
@@ -31,14 +31,15 @@ impl WeightsFiles {
     ///
     /// # Errors
     /// [`WeightsError::Read`]; [`WeightsError::Folder`] and [`WeightsError::Stranger`] say what is there in place of weights.
-    pub fn find(path: &Path, variant: Option<&str>) -> Result<WeightsFiles> {
-        if !std::fs::metadata(path).map_err(WeightsError::Read)?.is_dir() {
+    pub fn find(path: &Path, variant: Option<&str>) -> Result<WeightsFiles, FileError> {
+        let at = || FileError::at(path);
+        if !std::fs::metadata(path).map_err(WeightsError::Read).map_err(at())?.is_dir() {
             return of_file(path);
         }
-        let names = names(path)?;
+        let names = names(path).map_err(at())?;
         match choose(&names, variant.unwrap_or_default()) {
             Some(name) => of_file(&path.join(name)),
-            None => Err(absent(&names, variant)),
+            None => Err(at()(absent(&names, variant))),
         }
     }
 
@@ -51,16 +52,16 @@ impl WeightsFiles {
     }
 }
 
-fn of_file(path: &Path) -> Result<WeightsFiles> {
+fn of_file(path: &Path) -> Result<WeightsFiles, FileError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     if name.ends_with(".msgpack") {
-        return Err(WeightsError::Stranger(Stranger::Flax));
+        return Err(FileError::at(path)(WeightsError::Stranger(Stranger::Flax)));
     }
     if !name.ends_with(".json") {
         return Ok(WeightsFiles { files: vec![path.to_path_buf()], index: None });
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let files = index::files(&Index::read(path)?, folder)?;
+    let files = Index::read(path).and_then(|index| index::files(&index, folder)).map_err(FileError::at(path))?;
     Ok(WeightsFiles { files, index: Some(path.to_path_buf()) })
 }
 
@@ -112,7 +113,10 @@ fn absent(names: &BTreeSet<String>, variant: Option<&str>) -> WeightsError {
     let has = |end: &str| names.iter().find(|name| name.ends_with(end));
     match variant {
         Some(variant) if !found.is_empty() => FolderFlaw::NoVariant { variant: variant.to_string(), found }.into(),
-        None if !found.is_empty() => FolderFlaw::OnlyVariants { found }.into(),
+        None if !found.is_empty() => {
+            let found = found.iter().filter_map(|variant| choose(names, variant)).collect();
+            FolderFlaw::OnlyVariants { found }.into()
+        }
         _ if has(".msgpack").is_some() => WeightsError::Stranger(Stranger::Flax),
         _ => {
             let found = match ["-of-", ".onnx", ".xml", ".h5", ".ckpt"]
@@ -157,9 +161,9 @@ mod tests {
     #[test]
     fn what_stands_in_the_place_of_weights_is_named() {
         let text = |names: &[&str], variant: Option<&str>| absent(&set(names), variant).to_string();
-        assert!(text(&["model.fp16.safetensors"], None).contains("`variant: fp16`"));
+        assert!(text(&["model.fp16.safetensors"], None).ends_with("folder: model.fp16.safetensors"));
         let plain = text(&["model.safetensors"], Some("fp16"));
-        assert!(plain.contains("no variant `fp16`") && plain.contains("leave `variant` out"), "{plain}");
+        assert!(plain.contains("no variant `fp16`") && plain.contains("has the one without a name"), "{plain}");
         assert!(text(&["flax_model.msgpack"], None).contains("Flax"));
         assert!(text(&["model-00001-of-00002.safetensors"], None).contains("whose index is missing"));
         assert!(text(&["model.onnx"], None).contains("model.onnx is of another format"));

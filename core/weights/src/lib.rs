@@ -31,14 +31,14 @@ mod transform;
 mod write;
 
 pub use any::read_any;
-pub use error::{Result, WeightsError};
+pub use error::{FileError, Result, WeightsError};
 pub use flaw::{Flaw, FolderFlaw, Stranger};
 pub use folder::WeightsFiles;
 pub use header::{Metadata, TensorEntry};
-pub use listing::{FileError, Listing};
+pub use listing::Listing;
 pub use map::{KeyMap, Landing, MapError, names as map_names};
 pub use read::{open, read, verify};
-pub use report::{ExpectedTensor, MisshapenTensor, MissingTensor, PartFiles, PartReport, WeightsReport};
+pub use report::{ExpectedTensor, MisshapenTensor, MissingTensor, PartFiles, PartReport, Refusal, WeightsReport};
 pub use safetensors::Dtype;
 pub use summary::Summary;
 pub use transform::Transform;

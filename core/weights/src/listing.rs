@@ -1,13 +1,12 @@
 //! The tensors of a part, from the headers of its files alone.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use pytorch_reader::PytorchReader;
 use safetensors::Dtype;
 
-use crate::error::{Result, WeightsError};
+use crate::error::{FileError, Result, WeightsError};
 use crate::flaw::FolderFlaw;
 use crate::folder::WeightsFiles;
 use crate::format::{self, Format};
@@ -24,29 +23,6 @@ pub struct Listing {
     pub tensors: Vec<TensorEntry>,
 }
 
-/// An error with the file or folder that it is about.
-#[derive(Debug)]
-pub struct FileError {
-    /// The file or folder.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub error: WeightsError,
-}
-
-impl fmt::Display for FileError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.path.display(), self.error)
-    }
-}
-
-impl std::error::Error for FileError {}
-
-impl FileError {
-    fn at(path: &Path) -> impl FnOnce(WeightsError) -> FileError {
-        |error| FileError { path: path.to_path_buf(), error }
-    }
-}
-
 impl Listing {
     /// Lists the tensors of a file, of the files of an index, or of a folder; see [`WeightsFiles::find`]. Reads headers only:
     /// memory and time depend on the number of tensors, not on their sizes.
@@ -54,7 +30,7 @@ impl Listing {
     /// # Errors
     /// [`FileError`]: a file is missing or damaged, is something else, or holds quantized tensors.
     pub fn of(path: &Path, variant: Option<&str>) -> Result<Listing, FileError> {
-        let found = WeightsFiles::find(path, variant).map_err(FileError::at(path))?;
+        let found = WeightsFiles::find(path, variant)?;
         let mut tensors = BTreeMap::new();
         for (file, path) in found.files.iter().enumerate() {
             for entry in entries(path).map_err(FileError::at(path))? {

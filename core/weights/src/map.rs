@@ -41,6 +41,7 @@ const MAX_MAP_BYTES: u64 = 1 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct KeyMap {
     table: Table,
+    own_blake3: Option<String>,
 }
 
 /// Where a tensor of a file goes in the model.
@@ -114,7 +115,14 @@ impl KeyMap {
         if size_bytes > MAX_MAP_BYTES {
             return Err(unreadable(std::io::Error::other(format!("it has {size_bytes} bytes; no map is that long"))));
         }
-        KeyMap::parse(map, &std::fs::read_to_string(map).map_err(unreadable)?)
+        let text = std::fs::read_to_string(map).map_err(unreadable)?;
+        let own_blake3 = Some(blake3::hash(text.as_bytes()).to_hex().to_string());
+        Ok(KeyMap { own_blake3, ..KeyMap::parse(map, &text)? })
+    }
+
+    /// The hash of a map that is a file; a built-in one belongs to this version.
+    pub fn own_blake3(&self) -> Option<String> {
+        self.own_blake3.clone()
     }
 
     /// Reads a map. `name` is its name in errors.
@@ -123,7 +131,7 @@ impl KeyMap {
     /// [`MapError::Line`].
     pub fn parse(name: &str, text: &str) -> Result<KeyMap, MapError> {
         let wrong = |(line, text)| MapError::Line { map: name.into(), line, text };
-        Ok(KeyMap { table: Table::parse(text).map_err(wrong)? })
+        Ok(KeyMap { table: Table::parse(text).map_err(wrong)?, own_blake3: None })
     }
 
     /// Where a tensor of the file goes.

@@ -12,6 +12,7 @@ use crate::listing::Listing;
 use crate::map::KeyMap;
 use crate::transform::Transform;
 use near::{Candidate, nearest};
+pub use text::Refusal;
 
 /// A weight of the model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,15 @@ use std::fmt::{self, Display};
 
 use super::{MisshapenTensor, MissingTensor, PartReport, WeightsReport};
 
+/// Why weights cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The file that it is about, or its part of several files; `None` for the model.
+    pub path: Option<String>,
+    /// What is wrong, and what to do.
+    pub text: String,
+}
+
 /// The most names that a list shows.
 pub(super) const SHOWN: usize = 10;
 
@@ -25,22 +34,28 @@ impl PartReport {
 }
 
 impl WeightsReport {
-    /// What keeps the weights from being used, in one line; `None` if nothing does.
-    pub fn refusal(&self) -> Option<String> {
+    /// What keeps the weights from being used; `None` if nothing does.
+    pub fn refusal(&self) -> Option<Refusal> {
         if !self.uncovered.is_empty() {
-            return Some(format!(
+            let text = format!(
                 "`checkpoint` names no file for {} of {} weights: {}; add the part that holds them",
                 self.uncovered.len(),
                 self.weights,
                 listed(&self.uncovered)
-            ));
+            );
+            return Some(Refusal { path: None, text });
         }
         let part = self
             .parts
             .iter()
             .find(|part| !(part.missing.is_empty() && part.misshapen.is_empty() && part.unused.is_empty()))?;
         let wrong = PartReport { ignorable: Vec::new(), ..part.clone() };
-        Some(format!("{} does not belong to this model: {}", part.files.join(", "), wrong.remarks().join("; ")))
+        let text = format!(
+            "does not belong to this model: {}. Correct the model, or `from`, `part` or `map` of `{}`",
+            wrong.remarks().join("; "),
+            part.part
+        );
+        Some(Refusal { path: Some(part.files.join(", ")), text })
     }
 }
 
