@@ -109,14 +109,16 @@ fn parts_of_a_model_load_like_one_checkpoint() {
     assert_ne!(first, second, "the latent must depend on the image");
 }
 
-/// The weights as diffusers names them: without the clamp in front of the decoder.
-fn in_diffusers() -> Tensors {
-    let renamed = |name: &str| {
-        let [side, layer, rest] = name.splitn(3, '.').collect::<Vec<_>>()[..] else { panic!("{name}") };
+/// The weights of a project as diffusers names them: without the clamp in front of the decoder.
+fn in_diffusers(project: &Project) -> Tensors {
+    let renamed = |side: &str, name: &str| {
+        let (layer, rest) = name.split_once('.').unwrap();
         let layer = layer.parse::<usize>().unwrap() - usize::from(side == "decoder");
         format!("{side}.layers.{layer}.{rest}")
     };
-    weights().into_iter().map(|(name, tensor)| (renamed(&name), tensor)).collect()
+    let of = |side: &str| checkpoint::read(&project.path(&format!("{side}.safetensors"))).unwrap().tensors;
+    let named = |side: &'static str| of(side).into_iter().map(move |(name, tensor)| (renamed(side, &name), tensor));
+    SIDES.into_iter().flat_map(named).collect()
 }
 
 #[test]
@@ -126,7 +128,7 @@ fn a_folder_with_split_files_and_other_names_loads_through_a_key_map() {
     project.write_model("{streams.image: {from: tiny, map: autoencoder-tiny}}\nlicense: mit");
     std::fs::create_dir(project.path("tiny")).unwrap();
     let (first, second): (Vec<_>, Vec<_>) =
-        in_diffusers().into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
+        in_diffusers(&project).into_iter().enumerate().partition(|(index, _)| index % 2 == 0);
     let mut map = serde_json::Map::new();
     for (file, tensors) in [("one.safetensors", first), ("two.safetensors", second)] {
         let tensors: Tensors = tensors.into_iter().map(|(_, named)| named).collect();
