@@ -147,6 +147,14 @@ impl OutputDir {
     /// [`DatasetError::Incomplete`] if the commits do not add up to the expected size, [`DatasetError::Lost`] if
     /// another process changed them meanwhile, [`DatasetError::Io`].
     pub fn finish(&self) -> Result<Manifest> {
+        self.finish_under(None)
+    }
+
+    /// As [`OutputDir::finish`], with the license of the weights that made the rows.
+    ///
+    /// # Errors
+    /// See [`OutputDir::finish`].
+    pub fn finish_under(&self, license: Option<&str>) -> Result<Manifest> {
         let inner = &*self.0;
         recover::unchanged(&inner.folder, &self.commits())?;
         self.add_up()?;
@@ -155,7 +163,10 @@ impl OutputDir {
             inner.folder.write(CARD_FILE, CARD.as_bytes())?;
         }
         failpoint::reach("card-written");
-        let manifest = Manifest::new(&inner.fingerprint, self.commits().values(), failures_file);
+        let manifest = Manifest {
+            license: license.map(str::to_string),
+            ..Manifest::new(&inner.fingerprint, self.commits().values(), failures_file)
+        };
         inner.folder.write(MANIFEST_FILE, &record::to_json(&manifest)?)?;
         failpoint::reach("finished");
         Ok(manifest)

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::command::{check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
+use crate::command::{adopt, check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
 
@@ -37,6 +37,8 @@ pub enum Command {
     Eval(eval::Args),
     /// Check a pipeline, model, training or evaluation; needs no GPU, no libtorch and no weights
     Check(check::Args),
+    /// Write the model file of a published model, from its folder
+    Adopt(adopt::Args),
     /// Print the plan: what a command would do
     Plan(plan::Args),
     /// Explain a key or kind of the YAML files, or the code of an error
@@ -66,6 +68,7 @@ impl Command {
             Command::Train(args) => train::run(&args, console),
             Command::Eval(args) => eval::run(&args, console),
             Command::Check(args) => check::run(&args, console),
+            Command::Adopt(args) => adopt::run(&args, console),
             Command::Plan(args) => plan::run(&args, console),
             Command::Explain(args) => explain::run(&args),
             Command::Plugin(command) => plugin::run(&command, console),

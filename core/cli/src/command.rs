@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments and implementation.
 
+pub mod adopt;
 pub mod check;
 pub mod completions;
 pub mod data;

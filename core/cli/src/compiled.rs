@@ -6,13 +6,15 @@ mod sources;
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Checkpoint, Component, Job, Model, ScorerConfig};
+use anyflow_plan::plan::{Checkpoint, Component, Job, Model, ScorerConfig, WeightsPart};
 use anyflow_plan::{
     Error, Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
+use anyflow_weights::KeyMap;
 use indexmap::IndexMap;
 
 pub use absolute::absolute;
+use absolute::fix_model;
 use sources::{models, read};
 
 use crate::catalog::InstalledPlugins;
@@ -103,10 +105,13 @@ impl Recognised {
             let unusable = |source| CliError::Read { path: path.into(), named_by, source };
             regular::ensure(path).map_err(unusable)?;
         }
+        for part in parts(&job) {
+            ensure_part(part, &sources[0].path)?;
+        }
         Ok(Compiled { job, warnings, sources, overrides })
     }
 
-    /// Checks a model by itself and shows its warnings.
+    /// Checks a model by itself and shows its warnings. Returns it with the paths of its files made absolute.
     ///
     /// # Errors
     /// Everything that is wrong with the file, or a plugin that cannot be loaded.
@@ -115,12 +120,14 @@ impl Recognised {
         plugins: &InstalledPlugins,
         overrides: &[String],
         console: &Console,
-    ) -> Result<Vec<Warning>> {
+    ) -> Result<(Model, Vec<Warning>)> {
         match compile_model(&self.source, &plugins.catalog(), &parsed(overrides)?) {
-            Ok((model, warnings)) => {
+            Ok((mut model, warnings)) => {
                 of_streams(&model).try_for_each(|component| plugins.ensure_usable(&component.plugin))?;
                 warn(&warnings, &[&self.source], console);
-                Ok(warnings)
+                check_maps(&model)?;
+                fix_model(&mut model);
+                Ok((model, warnings))
             }
             Err(errors) => Err(unplanned(errors, vec![self.source], plugins)),
         }
@@ -220,20 +227,56 @@ fn weights(job: &Job) -> Vec<&String> {
         scorers.values().filter_map(|scorer| scorer.checkpoint.as_ref())
     }
     fn of_model(model: &Model) -> Vec<&String> {
-        model.checkpoint.as_ref().map(Checkpoint::files).unwrap_or_default()
+        match &model.checkpoint {
+            Some(Checkpoint::File(file)) => vec![file],
+            Some(Checkpoint::Parts(_)) | None => Vec::new(),
+        }
     }
     match job {
         Job::Run(plan) => of_model(&plan.model).into_iter().chain(of(&plan.scorers)).collect(),
-        Job::Train(plan) => {
-            let taken = plan.take.values().map(|taken| &taken.from);
-            plan.start.iter().chain(taken).chain(of(&plan.scorers)).collect()
-        }
+        Job::Train(plan) => plan.start.iter().chain(of(&plan.scorers)).collect(),
         Job::Eval(plan) => {
             let variants = plan.variants.values();
             let own = variants.flat_map(|v| v.weights.iter().chain(v.model.iter().flat_map(of_model)));
             of_model(&plan.model).into_iter().chain(own).chain(of(&plan.judges)).collect()
         }
     }
+}
+
+/// Every part of a model or a training whose weights are in published files.
+fn parts(job: &Job) -> Vec<&WeightsPart> {
+    let taken = match job {
+        Job::Train(plan) => Some(plan.take.values()),
+        Job::Run(_) | Job::Eval(_) => None,
+    };
+    let models = std::iter::once(model_of(job)).chain(other_models(job));
+    models.flat_map(parts_of).chain(taken.into_iter().flatten()).collect()
+}
+
+fn parts_of(model: &Model) -> impl Iterator<Item = &WeightsPart> {
+    let parts = match &model.checkpoint {
+        Some(Checkpoint::Parts(parts)) => Some(parts.values()),
+        Some(Checkpoint::File(_)) | None => None,
+    };
+    parts.into_iter().flatten()
+}
+
+/// Refuses pipes and devices in the place of published files, and unknown key maps. A file may be missing.
+fn ensure_part(part: &WeightsPart, named_by: &str) -> Result<()> {
+    let path = Path::new(&part.from);
+    if !path.is_dir() {
+        let unusable = |source| CliError::Read { path: path.into(), named_by: Some(named_by.into()), source };
+        regular::ensure(path).map_err(unusable)?;
+    }
+    match &part.map {
+        Some(map) => KeyMap::find(map).map(drop).map_err(CliError::from),
+        None => Ok(()),
+    }
+}
+
+/// Refuses unknown key maps.
+fn check_maps(model: &Model) -> Result<()> {
+    parts_of(model).try_for_each(|part| ensure_part(part, &model.source))
 }
 
 fn named<P>(

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use anyflow_datasets::DatasetError;
 use anyflow_plan::style::{Style, painted};
 use anyflow_plan::{Errors, Source};
+use anyflow_weights::{FileError, MapError};
 use serde_json::{Value, json};
 
+use crate::adopt::AdoptError;
 use crate::catalog::CatalogError;
 use crate::libtorch::LibtorchError;
 use crate::supervise::EngineFailure;
@@ -60,6 +62,15 @@ pub enum CliError {
     /// See the variants.
     #[error(transparent)]
     Engine(#[from] EngineFailure),
+    /// A published file that does not hold what it should. The user must fetch it again or name another.
+    #[error(transparent)]
+    Weights(#[from] FileError),
+    /// A key map that cannot be used. The user must correct it.
+    #[error(transparent)]
+    KeyMap(#[from] MapError),
+    /// A published model that cannot become a model file.
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     /// We must act.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -92,6 +103,7 @@ impl CliError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) => 2,
+            Self::Weights(_) | Self::KeyMap(_) | Self::Adopt(_) => 2,
             Self::Write { .. } | Self::Libtorch(_) | Self::Internal(_) => 1,
             Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             Self::Catalog(error) => error.exit_code(),
@@ -140,6 +152,9 @@ impl CliError {
             Self::Catalog(_) => "plugin",
             Self::Libtorch(_) => "libtorch",
             Self::Engine(error) => error.code(),
+            Self::Weights(error) => error.error.code(),
+            Self::KeyMap(error) => error.code(),
+            Self::Adopt(error) => error.code(),
             Self::Internal(_) => "internal",
         }
     }

@@ -1,5 +1,6 @@
 //! The program `anyflow`: checks, plans, inspects and reports; starts the engine for work with tensors.
 
+mod adopt;
 mod allow;
 mod catalog;
 mod cli;

@@ -61,7 +61,7 @@ pub use denoiser::{Denoiser, DenoiserInput, TimeRun, Times};
 pub use engine::{Engine, EngineConfig, EngineHandle, EngineStats};
 pub use error::{EngineError, Result};
 pub use guidance::Branch;
-pub use network::{BuildOptions, MlpLayers, Modulation, Prompted, ResidualMlp, TimeFeatures, build};
+pub use network::{BuildOptions, MlpLayers, Modulation, Prompted, ResidualMlp, StartValues, TimeFeatures, build};
 pub use objective::{Draw, DrawKey, Draws, LossOptions, LossOutput, Prompting, denoising_loss, info_nce, loss_weight};
 pub use optimizer::Optimizer;
 pub use parameterization::Prediction;

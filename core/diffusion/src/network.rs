@@ -24,7 +24,7 @@ use crate::{Denoiser, EngineError, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
 use coupled::Coupled;
 pub use dual_stream::DualStream;
-pub use layer::BuildOptions;
+pub use layer::{BuildOptions, StartValues};
 pub use prompted::Prompted;
 pub use residual_mlp::{MlpLayers, Modulation, ResidualMlp};
 pub use time::TimeFeatures;

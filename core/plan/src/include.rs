@@ -5,6 +5,7 @@
 
 use crate::compile::FileKind;
 use crate::error::Report;
+use crate::keymap::is_file;
 use crate::problem::{Problem, problems};
 use crate::source::{Source, SourceId, Span, joined, normalized};
 use crate::surface;
@@ -113,19 +114,24 @@ pub(crate) fn inherited(mut root: Node, id: SourceId, files: &[&Source], report:
     Some(merged(tree, root))
 }
 
-/// The files that `checkpoint` of a model names: itself, or `from` of each part.
+/// The files that `checkpoint` of a model names: itself, or `from` and `map` of each part.
 pub(crate) fn weights_of(model: &mut Node) -> Vec<&mut String> {
     match child(model, "checkpoint") {
         Some(Content::String(file)) => vec![file],
-        Some(Content::Mapping(parts)) => {
-            let files = parts.iter_mut().filter_map(|part| match child(&mut part.node, "from") {
-                Some(Content::String(file)) => Some(file),
-                _ => None,
-            });
-            files.collect()
-        }
+        Some(Content::Mapping(parts)) => parts.iter_mut().flat_map(|part| files_of(&mut part.node)).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The files that a part names; a built-in key map is none.
+fn files_of(part: &mut Node) -> Vec<&mut String> {
+    let Content::Mapping(entries) = &mut part.content else { return Vec::new() };
+    let files = entries.iter_mut().filter_map(|entry| match (entry.key.value.as_str(), &mut entry.node.content) {
+        ("from", Content::String(file)) => Some(file),
+        ("map", Content::String(map)) if is_file(map) => Some(map),
+        _ => None,
+    });
+    files.collect()
 }
 
 /// The value of a key, if the node is a mapping that has it.

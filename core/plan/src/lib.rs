@@ -21,6 +21,7 @@ mod found;
 mod graph;
 mod include;
 mod infer;
+mod keymap;
 mod lower;
 mod overrides;
 mod problem;

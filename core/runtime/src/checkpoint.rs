@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use anyflow_plan::plan::WeightsPart;
 pub use anyflow_weights::Metadata;
 use anyflow_weights::{Dtype, Summary, TensorEntry, WeightsError};
 use indexmap::IndexMap;
@@ -51,6 +50,25 @@ pub fn read_from(file: File, path: &Path) -> Result<Weights> {
     collected(path, |each| anyflow_weights::read(file, each))
 }
 
+/// Reads a safetensors or PyTorch file and passes each tensor with its bytes to `each`. Memory: the largest tensor. Returns the
+/// hash of the file.
+///
+/// # Errors
+/// See [`read`]; errors of `each`.
+pub fn read_each(path: &Path, mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<()>) -> Result<String> {
+    let mut each = |entry: &TensorEntry, bytes: &[u8]| each(entry, bytes).map_err(|error| Unfit::Run(Box::new(error)));
+    let summary = anyflow_weights::read_any(path, &mut each).map_err(|unfit| unfit.of(path))?;
+    Ok(summary.blake3)
+}
+
+/// The tensor of an entry with these bytes.
+///
+/// # Errors
+/// [`RunError::Checkpoint`], which names `path`: the type is none of a network's, or a number is not finite.
+pub fn tensor_of(entry: &TensorEntry, bytes: &[u8], path: &Path) -> Result<Tensor> {
+    tensor(entry, bytes).map_err(|unfit| unfit.of(path))
+}
+
 /// What takes each tensor of a file with its bytes.
 type Each<'a> = &'a mut dyn FnMut(&TensorEntry, &[u8]) -> Result<(), Unfit>;
 
@@ -86,6 +104,7 @@ enum Unfit {
     Weights(WeightsError),
     Torch(tch::TchError),
     Text(String),
+    Run(Box<RunError>),
 }
 
 impl From<WeightsError> for Unfit {
@@ -104,6 +123,7 @@ impl Unfit {
     fn of(self, path: &Path) -> RunError {
         let text = match self {
             Unfit::Torch(error) => return error.into(),
+            Unfit::Run(error) => return *error,
             Unfit::Text(text) => text,
             Unfit::Weights(error @ WeightsError::Read(_)) => format!(
                 "{error}; train it first (`anyflow train`), or correct its path in the YAML file (`checkpoint` of a model, \
@@ -113,27 +133,6 @@ impl Unfit {
         };
         RunError::Checkpoint { path: path.display().to_string(), text }
     }
-}
-
-/// Reads a part of a file, under the name that it has in the model.
-///
-/// # Errors
-/// See [`read`]; the file has no such part.
-pub fn read_part(name: &str, part: &WeightsPart) -> Result<Weights> {
-    let WeightsPart { from, part } = part;
-    let mut weights = read(Path::new(from))?;
-    let renamed = |tensor: &str| {
-        // The dot matters: `streams.seen` is also a prefix of `streams.seen2.mean`.
-        let rest = if part.is_empty() { tensor } else { tensor.strip_prefix(part)?.strip_prefix('.')? };
-        Some(format!("{name}.{rest}"))
-    };
-    let tensors = std::mem::take(&mut weights.tensors).into_iter();
-    weights.tensors = tensors.filter_map(|(tensor, value)| Some((renamed(&tensor)?, value))).collect();
-    if weights.tensors.is_empty() {
-        let text = format!("has no part `{part}`, from which `{name}` is to be taken; correct `part`");
-        return Err(RunError::Checkpoint { path: from.clone(), text });
-    }
-    Ok(weights)
 }
 
 /// Writes a file with a hash of its content. Extra memory is the size of the largest tensor.

@@ -20,6 +20,7 @@ mod output;
 pub mod plugin;
 pub mod process;
 mod provenance;
+mod published;
 mod request;
 mod run;
 mod scoring;
@@ -29,6 +30,7 @@ mod stream;
 mod table;
 pub mod trace;
 mod train;
+pub mod weights_wanted;
 
 pub use error::{Result, RunError};
 pub use job::{execute, versions};

@@ -1,10 +1,11 @@
 //! `anyflow-engine ORDER.json` executes one job and sends its events as frames of JSON. `anyflow-engine --check ORDER.json`
-//! checks a plugin, and `anyflow-engine --survey ORDER.json` surveys a dataset. `-` reads the order from standard input. Users call `anyflow` instead.
+//! checks a plugin, `anyflow-engine --survey ORDER.json` surveys a dataset, and `anyflow-engine --weights ORDER.json` lists the
+//! weights that a model wants. `-` reads the order from standard input. Users call `anyflow` instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyflow_plan::order::{CheckOrder, Order};
+use anyflow_plan::order::{CheckOrder, Order, WeightsOrder};
 use anyflow_plan::survey::SurveyOrder;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
@@ -15,7 +16,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-const USAGE: &str = "usage: anyflow-engine [--check | --survey] ORDER.json; `anyflow run`, `anyflow plugin check` and \
+const USAGE: &str = "usage: anyflow-engine [--check | --survey | --weights] ORDER.json; `anyflow run`, `anyflow plugin check` and \
                      `anyflow data survey` write the order and start this program";
 
 /// The command line.
@@ -24,6 +25,7 @@ struct Arguments {
     version: bool,
     check: bool,
     survey: bool,
+    weights: bool,
     order: Option<PathBuf>,
     /// The file descriptor of the front's table of calls.
     calls: Option<i32>,
@@ -37,6 +39,7 @@ impl Arguments {
                 Some("--version") => found.version = true,
                 Some("--check") => found.check = true,
                 Some("--survey") => found.survey = true,
+                Some("--weights") => found.weights = true,
                 Some("--calls") => {
                     let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
                     found.calls = Some(number.filter(|number| *number > 2).ok_or(USAGE)?);
@@ -90,6 +93,7 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
     match arguments {
         Arguments { check: true, .. } => check(path, events),
         Arguments { survey: true, .. } => survey(path, events),
+        Arguments { weights: true, .. } => weights(path),
         _ => run(path, events),
     }
 }
@@ -106,6 +110,13 @@ fn survey(path: &Path, events: &Events) -> Result<Value, RunError> {
     tch::set_num_threads(1);
     start_tracing(None);
     serde_json::to_value(anyflow_runtime::survey(&order, events)?).map_err(|e| RunError::Internal(e.to_string()))
+}
+
+fn weights(path: &Path) -> Result<Value, RunError> {
+    let order: WeightsOrder = front::order(path)?;
+    tch::set_num_threads(1);
+    start_tracing(None);
+    anyflow_runtime::weights_wanted::list(&order)
 }
 
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {

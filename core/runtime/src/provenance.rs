@@ -36,6 +36,7 @@ impl Provenance<'_> {
         let provenance = json!({
             "pipeline": plan.source,
             "model": plan.model.source,
+            "license": plan.model.license,
             "checkpoint": plan.model.checkpoint,
             "checkpoint_blake3": loaded.weights.get("checkpoint"),
             "plugins_blake3": loaded.plugins,

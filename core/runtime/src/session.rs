@@ -3,22 +3,21 @@
 use std::path::Path;
 
 use anyflow_config::Auxiliary;
-use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StreamKind, StreamSpec};
+use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StartValues, StreamKind, StreamSpec};
 use anyflow_plan::plan::{Checkpoint, DenoiserConfig, Model, WeightsPart};
-use indexmap::{IndexMap, IndexSet};
+use anyflow_weights::ExpectedTensor;
+use indexmap::IndexMap;
 use tch::Device;
 
 use crate::checkpoint::{self, Tensors, Weights};
 use crate::identity::Loaded;
 use crate::plugin::{Codec, LoadedPlugins};
+use crate::published;
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
 
 /// The seed of prompt `i` is the model's seed plus this plus `i`; stream `i` has the model's seed plus `i`.
 const PROMPT_SEEDS: u64 = 500;
-
-/// Most missing weights that a message names.
-const SHOWN: usize = 6;
 
 /// The instances of a model.
 pub struct Session {
@@ -42,6 +41,18 @@ impl Session {
     /// # Errors
     /// Errors of plugins and engine.
     pub fn new(model: &Model, device: Device, seed: u64) -> Result<Self> {
+        Session::made(model, device, seed, StartValues::Drawn)
+    }
+
+    /// Makes all parts of `model` with the names and shapes of their weights. The weights of denoisers take no memory.
+    ///
+    /// # Errors
+    /// Errors of plugins and engine.
+    pub fn dry(model: &Model) -> Result<Self> {
+        Session::made(model, Device::Cpu, 0, StartValues::Shared)
+    }
+
+    fn made(model: &Model, device: Device, seed: u64, start: StartValues) -> Result<Self> {
         let mut plugins = LoadedPlugins::default();
         let mut codecs = IndexMap::new();
         let mut streams = IndexMap::new();
@@ -59,7 +70,15 @@ impl Session {
         }
         let mut denoisers = IndexMap::new();
         for (name, denoiser) in &model.denoisers {
-            denoisers.insert(name.clone(), build(name, denoiser, model, device, seed)?);
+            denoisers.insert(
+                name.clone(),
+                build(
+                    name,
+                    denoiser,
+                    model,
+                    BuildOptions { start, ..BuildOptions::new(denoiser.precision, device, seed) },
+                )?,
+            );
         }
         Ok(Session { plugins, codecs, streams, denoisers, device, weights: IndexMap::new() })
     }
@@ -69,7 +88,7 @@ impl Session {
     /// # Errors
     /// Errors of [`Session::new`]; [`RunError::Checkpoint`] if the file does not fit.
     pub fn load(model: &Model, device: Device) -> Result<Self> {
-        let mut session = Session::new(model, device, 0)?;
+        let mut session = Session::made(model, device, 0, StartValues::Zero)?;
         match model.checkpoint.as_ref() {
             Some(Checkpoint::File(path)) => session.load_weights(Path::new(path))?,
             Some(Checkpoint::Parts(parts)) => session.load_parts(parts, &model.source)?,
@@ -100,27 +119,23 @@ impl Session {
     /// # Errors
     /// [`RunError::Checkpoint`] if a file does not fit its part, or if no part has a weight of the model.
     fn load_parts(&mut self, parts: &IndexMap<String, WeightsPart>, model: &str) -> Result<()> {
-        let all = self.tensors()?;
-        let statistics = self.streams.values().flat_map(StreamNet::statistics);
-        let mut found: IndexSet<String> = statistics.map(|(name, _)| name).collect();
-        for (name, part) in parts {
-            let Weights { tensors, blake3, .. } = checkpoint::read_part(name, part)?;
-            checkpoint::copy_known(&all, &tensors, Path::new(&part.from))?;
-            found.extend(tensors.into_keys());
-            self.weights.insert(format!("checkpoint {name}"), blake3);
-        }
-        let missing: Vec<&str> = all.keys().filter(|name| !found.contains(*name)).map(String::as_str).collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let shown = missing.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-        let text = format!(
-            "`checkpoint` names no file for {} of {} weights: {shown}{}; add the part that holds them",
-            missing.len(),
-            all.len(),
-            if missing.len() > SHOWN { ", ..." } else { "" }
-        );
-        Err(RunError::Checkpoint { path: model.into(), text })
+        let hashes = published::load(&self.tensors()?, &self.wanted()?, parts, model)?;
+        self.weights.extend(hashes.into_iter().map(|(name, hash)| (format!("checkpoint {name}"), hash)));
+        Ok(())
+    }
+
+    /// The weights that published files must hold: all but the statistics of latents.
+    ///
+    /// # Errors
+    /// Errors of plugins.
+    pub fn wanted(&self) -> Result<Vec<ExpectedTensor>> {
+        let statistics: Tensors = self.streams.values().flat_map(StreamNet::statistics).collect();
+        let wanted = |(name, tensor): (String, tch::Tensor)| ExpectedTensor {
+            is_optional: statistics.contains_key(&name),
+            shape: tensor.size().iter().map(|size| *size as usize).collect(),
+            name,
+        };
+        Ok(self.tensors()?.into_iter().map(wanted).collect())
     }
 
     /// Hashes of all loaded files.
@@ -145,9 +160,8 @@ impl Session {
     }
 }
 
-/// Builds a denoiser with fresh parameters.
-fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, device: Device, seed: u64) -> Result<Box<dyn Denoiser>> {
-    let options = BuildOptions::new(denoiser.precision, device, seed);
+/// Builds a denoiser.
+fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, options: BuildOptions) -> Result<Box<dyn Denoiser>> {
     anyflow_diffusion::build(&denoiser.network, &streams(denoiser, model), &options).map_err(RunError::diffusion(name))
 }
 

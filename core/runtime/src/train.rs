@@ -26,6 +26,7 @@ use crate::events::{Events, figures};
 use crate::identity::{self, Loaded};
 use crate::mapped::MappedColumn;
 use crate::plugin::watch;
+use crate::published;
 use crate::sources::Sources;
 use crate::stream::StreamNet;
 use crate::table::{Incomplete, TableData, TableReading};
@@ -137,11 +138,8 @@ fn load_initial(plan: &TrainPlan, trainee: &Trainee) -> Result<IndexMap<String, 
         checkpoint::copy_known(&trainee.all()?, &tensors, path)?;
         hashes.insert("start".into(), blake3);
     }
-    for (name, taken) in &plan.take {
-        let Weights { tensors, blake3, .. } = checkpoint::read_part(name, taken)?;
-        checkpoint::copy_known(&trainee.all()?, &tensors, Path::new(&taken.from))?;
-        hashes.insert(format!("take {name}"), blake3);
-    }
+    let taken = published::take(&trainee.all()?, &plan.take, &plan.source)?;
+    hashes.extend(taken.into_iter().map(|(name, hash)| (format!("take {name}"), hash)));
     Ok(hashes)
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek};
 
 use crate::error::{Result, WeightsError};
+use crate::flaw::Stranger;
 
 /// A format that holds tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,18 +39,34 @@ pub(crate) fn detect(file: &mut File) -> Result<Format> {
     Ok(if is_pickle && !is_safetensors { Format::Pickle } else { Format::Safetensors })
 }
 
-/// What a file without weights is, and what to do.
-fn stranger(head: &[u8]) -> Option<&'static str> {
+/// What a file without weights is.
+fn stranger(head: &[u8]) -> Option<Stranger> {
     let text = String::from_utf8_lossy(head).trim_start().to_ascii_lowercase();
     if text.starts_with("version https://git-lfs") {
-        Some("it is a pointer of Git LFS, a few lines in place of the file; fetch the file with `git lfs pull`")
+        Some(Stranger::Pointer)
     } else if text.starts_with("<!doctype html") || text.starts_with("<html") {
-        Some("it is a web page, probably an error message of a server; download the file again")
+        Some(Stranger::Page)
     } else if head.is_empty() {
-        Some("it is empty; download or copy it again")
+        Some(Stranger::Empty)
+    } else if is_flax(head) {
+        Some(Stranger::Flax)
     } else {
         None
     }
+}
+
+/// True for MessagePack with names in front, as Flax saves parameters: a map, then a text.
+fn is_flax(head: &[u8]) -> bool {
+    let Some(first) = head.first() else { return false };
+    let is_map = (0x81..=0x8f).contains(first) || [0xde, 0xdf].contains(first);
+    let text_at = match first {
+        0xde => 3,
+        0xdf => 5,
+        _ => 1,
+    };
+    let is_text = |byte: &u8| (0xa1..=0xbf).contains(byte) || [0xd9, 0xda].contains(byte);
+    // A pickle begins with 0x80, the empty map.
+    is_map && head.get(text_at).is_some_and(is_text) && head.get(JSON_START) != Some(&b'{')
 }
 
 #[cfg(test)]
@@ -88,6 +105,7 @@ mod tests {
             (b"\n<!DOCTYPE html><html>", "web page"),
             (b"<HTML><body>404", "web page"),
             (b"", "empty"),
+            (b"\x82\xa7decoder\x83\xa7conv_in\x82", "Flax"),
         ] {
             let text = detected(bytes).unwrap_err().to_string();
             assert!(text.contains(word), "{text}");

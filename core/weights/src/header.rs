@@ -1,23 +1,26 @@
 //! The header of a safetensors file, read strictly: each name once, each byte in exactly one tensor.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 use std::marker::PhantomData;
 
-use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
+use safetensors::{Dtype, SafeTensorError};
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::error::{Result, WeightsError};
+use crate::flaw::Flaw;
 
 /// Metadata texts by name, sorted.
 pub type Metadata = BTreeMap<String, String>;
 
 /// Size of the field in front of the header that holds its length.
 pub(crate) const LENGTH_BYTES: usize = size_of::<u64>();
-/// The maximum header length of the format.
-const MAX_HEADER_BYTES: u64 = 100_000_000;
+/// The longest header that is read. The format allows 100 MB, but the header of a model with a thousand layers has one, and
+/// a bad file must not fill the memory.
+const MAX_HEADER_BYTES: u64 = 16 << 20;
 const METADATA: &str = "__metadata__";
 
 /// A tensor as the header describes it.
@@ -46,23 +49,34 @@ impl Header {
         let mut length = [0; LENGTH_BYTES];
         from.read_exact(&mut length).map_err(too_short)?;
         let length = u64::from_le_bytes(length);
-        if length > MAX_HEADER_BYTES {
-            return Err(WeightsError::foreign(format!("its header has {length} bytes, more than the format allows")));
-        }
-        let Some(data_bytes) = file_bytes.checked_sub(LENGTH_BYTES as u64 + length) else {
-            return Err(WeightsError::foreign(format!("its header has {length} bytes, but the file has {file_bytes}")));
+        let Some(data_bytes) = file_bytes.checked_sub(LENGTH_BYTES as u64).and_then(|rest| rest.checked_sub(length))
+        else {
+            return Err(WeightsError::Foreign(Flaw::HeaderBeyondFile { header: length, file: file_bytes }));
         };
+        if length > MAX_HEADER_BYTES {
+            return Err(WeightsError::Foreign(Flaw::HeaderTooLong { header: length, most: MAX_HEADER_BYTES }));
+        }
         let mut text = vec![0; length as usize];
         from.read_exact(&mut text).map_err(too_short)?;
         let Fields { metadata, mut tensors } = serde_json::from_slice(&text).map_err(WeightsError::foreign)?;
         tensors.sort_by_key(|(_, info)| info.data_offsets);
         // This call checks offsets against dtypes and shapes, and refuses gaps and overlaps.
-        let checked = safetensors::tensor::Metadata::new(None, tensors.clone()).map_err(WeightsError::foreign)?;
-        if checked.data_len() as u64 != data_bytes {
-            let reason = format!("its tensors have {} bytes, but the file has {data_bytes}", checked.data_len());
-            return Err(WeightsError::foreign(reason));
+        let checked = safetensors::tensor::Metadata::new(None, tensors.clone()).map_err(contradiction)?;
+        let wanted = checked.data_len() as u64;
+        match wanted.cmp(&data_bytes) {
+            Ordering::Greater => Err(Flaw::Truncated { wanted, found: data_bytes }),
+            Ordering::Less => Err(Flaw::Surplus { wanted, found: data_bytes }),
+            Ordering::Equal => Ok(()),
         }
+        .map_err(WeightsError::Foreign)?;
         Ok(Header { metadata, entries: tensors.into_iter().map(entry).collect() })
+    }
+}
+
+fn contradiction(error: SafeTensorError) -> WeightsError {
+    match error {
+        SafeTensorError::InvalidOffset(tensor) => WeightsError::Foreign(Flaw::Offsets(format!("`{tensor}`"))),
+        other => WeightsError::foreign(other),
     }
 }
 

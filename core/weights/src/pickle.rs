@@ -40,11 +40,11 @@ pub(crate) fn read<E: From<WeightsError>>(
     Ok(Summary { metadata: Metadata::new(), blake3: hasher.finalize().to_hex().to_string(), proven: false })
 }
 
-fn unfit(error: impl std::fmt::Display) -> WeightsError {
+pub(crate) fn unfit(error: impl std::fmt::Display) -> WeightsError {
     WeightsError::Pickle(error.to_string())
 }
 
-fn entry(tensor: &Tensor) -> TensorEntry {
+pub(crate) fn entry(tensor: &Tensor) -> TensorEntry {
     TensorEntry {
         name: tensor.name.clone(),
         dtype: dtype(tensor.dtype()),

@@ -55,6 +55,9 @@ pub struct Manifest {
     /// `failures.parquet`; missing in format 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failures_file: Option<FileHash>,
+    /// License of the weights that made the rows, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// Shards in order.
     pub shards: Vec<Shard>,
 }
@@ -77,6 +80,7 @@ impl Manifest {
             rows: commits.clone().map(|commit| commit.shard.rows).sum(),
             failures: commits.clone().map(|commit| commit.failures.len() as u64).sum(),
             failures_file: Some(failures_file),
+            license: None,
             shards: commits.map(|commit| commit.shard.clone()).collect(),
         }
     }

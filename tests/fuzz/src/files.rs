@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
+use anyflow_weights::{KeyMap, Listing, WeightsError};
 use anyflow_datasets::{ColumnTypes, Dataset, DatasetError, ImportSource, head, import, inspect};
 
 static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -46,18 +47,30 @@ pub fn imported(name: &str, bytes: &[u8]) {
     refused(ImportSource::detect(&[path]).and_then(|source| import(&source, &ColumnTypes::default(), &out)).map(drop));
 }
 
-/// A weights file of any format is read as a whole, or it is refused.
+/// A weights file of any format is read as a whole, or it is refused; its headers alone list the same tensors. The same bytes are
+/// an index of files, or a key map, or they are refused.
 ///
 /// # Panics
 /// It is refused without a word.
 pub fn weights(bytes: &[u8]) {
     let path = file("model.pth", bytes);
+    let listed = Listing::of(&path, None);
+    if let Err(error) = Listing::of(&file("model.safetensors.index.json", bytes), None) {
+        assert!(!error.to_string().is_empty(), "refused without a word");
+    }
+    if let Ok(map) = std::str::from_utf8(bytes).map(|text| KeyMap::parse("own", text)) {
+        map.map_or_else(|error| assert!(!error.to_string().is_empty()), |map| drop(map.land("a.0.b")));
+    }
+    let mut count = 0;
     let read = anyflow_weights::read_any(&path, |entry, bytes| -> anyflow_weights::Result<()> {
         assert_eq!(entry.size_bytes, bytes.len(), "{entry:?}");
+        count += 1;
         Ok(())
     });
-    if let Err(error) = read {
-        assert!(!error.to_string().is_empty(), "refused without a word");
+    match (read, listed) {
+        (Ok(_), Ok(listed)) => assert_eq!(listed.tensors.len(), count),
+        (Err(error), _) => assert!(!error.to_string().is_empty(), "refused without a word"),
+        (Ok(_), Err(error)) => assert!(matches!(error.error, WeightsError::Quantized { .. }), "{error}"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! `anyflow check`.
 
+mod weights;
+
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::{FileKind, Warning};
@@ -7,7 +9,7 @@ use serde_json::json;
 
 use super::run::Reads;
 use super::{columns, open, plugins, shown};
-use crate::compiled::{Recognised, word};
+use crate::compiled::{self, Recognised, word};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 
@@ -25,6 +27,9 @@ pub struct Args {
     /// Folder of the datasets that a training or evaluation names: also check that they have its columns
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Also compare the weights files with what the model wants, by names and shapes; needs libtorch, and reads no weights
+    #[arg(long)]
+    weights: bool,
 }
 
 /// Reports everything that is wrong with a file.
@@ -37,9 +42,10 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let kind = file.kind;
     fitting(args, kind)?;
     if kind == FileKind::Model {
-        return good(&args.file, kind, &file.check_model(&plugins, &args.set, console)?, &[]);
+        let (model, warnings) = file.check_model(&plugins, &args.set, console)?;
+        return if args.weights { weights::check(&model, console) } else { good(&args.file, kind, &warnings, &[]) };
     }
-    let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
+    let mut compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
     compiled.warn(console);
     let mut replaced = Vec::new();
     if !args.input.is_empty() {
@@ -48,6 +54,10 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     }
     if args.data.is_some() {
         crate::sources::check(&compiled.job)?;
+    }
+    if args.weights {
+        compiled::absolute(&mut compiled.job);
+        return weights::check(compiled::model_of(&compiled.job), console);
     }
     good(&args.file, kind, &compiled.warnings, &replaced)
 }

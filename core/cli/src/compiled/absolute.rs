@@ -28,9 +28,10 @@ pub fn absolute(job: &mut Job) {
     fix_model(model);
 }
 
-fn fix_model(model: &mut Model) {
+/// Makes the paths of a model absolute.
+pub(super) fn fix_model(model: &mut Model) {
     fix(&mut model.source);
-    model.checkpoint.iter_mut().flat_map(Checkpoint::files_mut).for_each(fix);
+    model.checkpoint.iter_mut().flat_map(Checkpoint::paths_mut).for_each(fix);
 }
 
 /// Skips generated files: they are in the output folder, which is not known here.

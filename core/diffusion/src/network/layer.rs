@@ -40,12 +40,27 @@ pub struct BuildOptions {
     pub prompt: Option<i64>,
     /// The features of a token of other streams; without it the network takes no such context.
     pub context: Option<i64>,
+    /// The values of weights that no file gives.
+    pub start: StartValues,
+}
+
+/// The values that the weights of a network start with. Those of norms are always the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartValues {
+    /// Drawn from the seed: to train.
+    #[default]
+    Drawn,
+    /// Zero: a file gives all of them, and drawing billions takes minutes.
+    Zero,
+    /// All elements of a weight share the memory of one, for networks of which only names and shapes are wanted. Such a
+    /// network cannot load weights.
+    Shared,
 }
 
 impl BuildOptions {
     /// Options of a network that takes prompts only if streams are prompts.
     pub fn new(precision: Precision, device: Device, seed: u64) -> Self {
-        BuildOptions { precision, device, seed, prompt: None, context: None }
+        BuildOptions { precision, device, seed, prompt: None, context: None, start: StartValues::default() }
     }
 
     /// The options of a part, by its index: the same with a seed of its own.
@@ -230,6 +245,9 @@ pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
 
 /// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
 pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) -> Result<Tensor> {
+    if init.start != StartValues::Drawn {
+        return zero(size, init);
+    }
     let inputs: i64 = size[1..].iter().product();
     let mut values = vec![0.0; (size[0] * inputs) as usize];
     if scale != 0.0 {
@@ -242,7 +260,15 @@ pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) ->
 
 /// A fresh bias.
 pub(super) fn zeros(width: i64, init: BuildOptions) -> Result<Tensor> {
-    leaf(&Tensor::try_zeros([width], (Kind::Float, init.device))?)
+    zero(&[width], init)
+}
+
+fn zero(size: &[i64], init: BuildOptions) -> Result<Tensor> {
+    let options = (Kind::Float, init.device);
+    match init.start {
+        StartValues::Shared => Tensor::try_zeros([1], options)?.try_expand(size),
+        StartValues::Drawn | StartValues::Zero => leaf(&Tensor::try_zeros(size, options)?),
+    }
 }
 
 fn leaf(values: &Tensor) -> Result<Tensor> {

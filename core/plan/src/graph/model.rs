@@ -39,6 +39,7 @@ pub(crate) fn resolve_model<'a>(
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
         span: spec.span,
+        license: spec.license.as_ref().map(|license| license.value.clone()),
         checkpoint: parts::checkpoint(spec, source, report),
         has_checkpoint: spec.has_checkpoint,
         denoisers,

@@ -12,6 +12,7 @@ use crate::source::Span;
 pub(crate) struct ModelGraph<'a> {
     pub name: String,
     pub path: String,
+    pub license: Option<String>,
     /// `None` if it is wrong or not written.
     pub checkpoint: Option<Checkpoint>,
     pub has_checkpoint: bool,
@@ -115,6 +116,7 @@ impl ModelGraph<'_> {
         Some(Model {
             name: self.name.clone(),
             source: self.path.clone(),
+            license: self.license.clone(),
             checkpoint: self.checkpoint.clone(),
             streams: streams.collect::<Option<_>>()?,
             prompts: prompts.collect::<Option<_>>()?,

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
+use crate::keymap::is_file;
 use crate::plan::{Checkpoint, WeightsPart};
 use crate::source::Source;
 use crate::spec::{CheckpointSpec, ModelSpec, PartSpec, unknown};
@@ -41,8 +42,28 @@ pub(crate) fn check(parts: &[PartSpec], known: &[String], report: &mut Report) {
 /// The files of parts; `None` if one could not be read, which was reported.
 pub(crate) fn files(parts: &[PartSpec], source: &Source) -> Option<IndexMap<String, WeightsPart>> {
     let file = |spec: &PartSpec| {
-        let part = spec.named.as_ref().unwrap_or(&spec.part).value.clone();
-        Some((spec.part.value.clone(), WeightsPart { from: source.beside(&spec.from.as_ref()?.value), part }))
+        let from = source.beside(&spec.from.as_ref()?.value);
+        let map = spec.map.as_ref().map(|map| map_path(&map.value, source));
+        let part = match (&spec.named, &map) {
+            (Some(named), _) => named.value.clone(),
+            (None, None) => spec.part.value.clone(),
+            (None, Some(_)) => String::new(),
+        };
+        let name = if map.is_some() { holder(&spec.part.value) } else { spec.part.value.clone() };
+        Some((name, WeightsPart { from, part, map }))
     };
     parts.iter().map(file).collect()
+}
+
+/// The part of the model that has weights: a stream and a prompt have theirs in their module.
+fn holder(part: &str) -> String {
+    match part.split('.').collect::<Vec<_>>()[..] {
+        ["streams" | "prompts", _] => format!("{part}.module"),
+        _ => part.to_string(),
+    }
+}
+
+/// A key map that is a file is relative to the model's file; a built-in one has neither dots nor folders.
+fn map_path(map: &str, source: &Source) -> String {
+    if is_file(map) { source.beside(map) } else { map.to_string() }
 }

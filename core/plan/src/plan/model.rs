@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use crate::descriptor::{CellKind, Role};
+use crate::keymap::is_file;
 
 /// A codec or module with everything needed to create it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +83,9 @@ pub struct Model {
     pub name: String,
     /// The YAML it came from.
     pub source: String,
+    /// The license of its weights, as published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub license: Option<String>,
     /// Its weights; `None` only while training.
     pub checkpoint: Option<Checkpoint>,
     /// Streams in the order of the file.
@@ -112,11 +116,11 @@ impl Checkpoint {
         }
     }
 
-    /// The files, to change their paths.
-    pub fn files_mut(&mut self) -> Vec<&mut String> {
+    /// All paths, those of key maps included, to change them.
+    pub fn paths_mut(&mut self) -> Vec<&mut String> {
         match self {
             Checkpoint::File(file) => vec![file],
-            Checkpoint::Parts(parts) => parts.values_mut().map(|part| &mut part.from).collect(),
+            Checkpoint::Parts(parts) => parts.values_mut().flat_map(WeightsPart::paths_mut).collect(),
         }
     }
 }
@@ -132,10 +136,20 @@ impl fmt::Display for Checkpoint {
 /// A part of a file of weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WeightsPart {
-    /// Safetensors or PyTorch file.
+    /// Safetensors or PyTorch file, index of several files, or folder.
     pub from: String,
     /// Name of the part in that file: the prefix of its weights. Empty for the whole file.
     pub part: String,
+    /// Key map: a built-in one by name, or a file. Without one names differ by their prefix alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<String>,
+}
+
+impl WeightsPart {
+    /// Its file, and its key map if that is a file.
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut String> {
+        std::iter::once(&mut self.from).chain(self.map.iter_mut().filter(|map| is_file(map)))
+    }
 }
 
 /// One modality's latent inside a joint diffusion.

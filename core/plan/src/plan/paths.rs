@@ -47,6 +47,7 @@ fn of_evaluation(plan: &mut EvalPlan) {
 
 fn of_model(model: &mut Model) {
     model.source.clear();
+    model.license = None;
     model.checkpoint = None;
     for stream in model.streams.values_mut() {
         of_component(&mut stream.codec);

@@ -5,7 +5,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::plan::Job;
+use crate::plan::{Job, Model};
 
 /// The column with the number of the draw, in the output of a run that draws each row several times.
 pub const DRAW_COLUMN: &str = "draw";
@@ -101,6 +101,18 @@ pub struct CheckOrder {
     pub samples: Vec<Sample>,
     /// Seconds after which a check fails.
     pub timeout_secs: u64,
+    /// Blake3 hashes, in hexadecimal, of the allowed library files; `None` allows all.
+    #[serde(default)]
+    pub plugins_allowed: Option<Vec<String>>,
+}
+
+/// An order to list the weights that a model wants, without reading any.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WeightsOrder {
+    /// See [`crate::plan::PLAN_FORMAT`].
+    pub format: u32,
+    /// The model.
+    pub model: Model,
     /// Blake3 hashes, in hexadecimal, of the allowed library files; `None` allows all.
     #[serde(default)]
     pub plugins_allowed: Option<Vec<String>>,

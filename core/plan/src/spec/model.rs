@@ -18,6 +18,7 @@ use crate::yaml::{Content, Entry, Node};
 #[derive(Debug)]
 pub(crate) struct ModelSpec {
     pub name: Option<SpannedString>,
+    pub license: Option<SpannedString>,
     pub checkpoint: Option<CheckpointSpec>,
     /// A checkpoint is written, even if it could not be read.
     pub has_checkpoint: bool,
@@ -80,6 +81,7 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
     Some(ModelSpec {
         name: fields.text("name", report),
+        license: fields.text("license", report),
         checkpoint: checkpoint(&fields, report),
         has_checkpoint: fields.entry("checkpoint").is_some(),
         span: root.span,

@@ -12,6 +12,8 @@ pub(crate) struct PartSpec {
     pub from: Option<SpannedString>,
     /// Its name in that file.
     pub named: Option<SpannedString>,
+    /// How the names in that file differ.
+    pub map: Option<SpannedString>,
 }
 
 /// `checkpoint` of a model.
@@ -36,11 +38,12 @@ pub(crate) fn checkpoint(fields: &Fields, report: &mut Report) -> Option<Checkpo
 }
 
 fn part(entry: &Entry, key: &str, report: &mut Report) -> PartSpec {
-    let mut spec = PartSpec { part: entry.key.clone(), from: None, named: None };
+    let mut spec = PartSpec { part: entry.key.clone(), from: None, named: None, map: None };
     let within = format!("`{}` of `{key}`", entry.key.value);
     if let Some(fields) = Fields::open(&entry.node, &surface::WEIGHTS_PART, within, entry.key.span, report) {
         spec.from = fields.text("from", report);
         spec.named = fields.text("part", report);
+        spec.map = fields.text("map", report);
     }
     spec
 }

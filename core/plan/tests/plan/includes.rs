@@ -69,6 +69,27 @@ fn weights_of_parts_are_relative_to_the_file_that_names_them() {
 }
 
 #[test]
+fn a_key_map_stands_for_the_module_and_the_whole_file() {
+    let parts = "license: mit\ncheckpoint: {streams.image: {from: vae, map: autoencoder-kl}, denoisers.joint: {from: unet, \
+                 map: own.map, part: model}}";
+    let base = Source::new("mld/small/../model.yaml", whole("checkpoint: weights/digits.safetensors", parts).text);
+    let text = "anyflow: 1\nname: small\nfrom: ../model.yaml\n";
+    let derived = Source { includes: vec![base], ..Source::new("mld/small/model.yaml", text) };
+    let mut model = plan(&derived);
+    assert_eq!(model.license.as_deref(), Some("mit"));
+    let Some(Checkpoint::Parts(parts)) = &model.checkpoint else { panic!("{model:?}") };
+    let found = parts
+        .iter()
+        .map(|(name, it)| [name, &it.from, &it.part, it.map.as_deref().unwrap_or("none")].map(str::to_string));
+    let wanted = [
+        ["streams.image.module", "mld/small/../vae", "", "autoencoder-kl"],
+        ["denoisers.joint", "mld/small/../unet", "model", "mld/small/../own.map"],
+    ];
+    assert_eq!(found.collect::<Vec<_>>(), wanted);
+    assert_eq!(model.checkpoint.as_mut().unwrap().paths_mut().len(), 3, "a built-in map is no path");
+}
+
+#[test]
 fn nothing_removes_a_key_and_another_kind_replaces_the_whole_mapping() {
     let changes = "streams: {label: null}\ndenoisers: {joint: {over: [image, audio, text]}}\n";
     assert_eq!(plan(&derived(changes)).streams.keys().collect::<Vec<_>>(), ["image", "audio", "text"]);

@@ -147,7 +147,7 @@ impl<'a> OutputWriter<'a> {
         }
         std::mem::take(&mut self.causes).notes().into_iter().for_each(|note| self.events.note(note));
         self.check_failures()?;
-        let manifest = self.output.finish()?;
+        let manifest = self.output.finish_under(self.plan.model.license.as_deref())?;
         Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 

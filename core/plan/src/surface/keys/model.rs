@@ -22,6 +22,11 @@ pub(crate) static MODEL: Mapping = Mapping {
              (`streams.NAME.module.encoder`, ...) -> file. A training does without it",
         ),
         optional(
+            "license",
+            ValueForm::String,
+            "License of the weights, as their authors publish it; a run writes it into its output",
+        ),
+        optional(
             "from",
             ValueForm::String,
             "Model file to start from, relative to this file. The other keys of this file change that model",
@@ -41,11 +46,23 @@ pub(crate) static MODEL: Mapping = Mapping {
 pub(crate) static WEIGHTS_PART: Mapping = Mapping {
     name: "weights",
     keys: &[
-        required("from", ValueForm::String, "File with weights (safetensors or PyTorch), relative to this file"),
+        required(
+            "from",
+            ValueForm::String,
+            "File with weights (safetensors or PyTorch), index of several files, or folder of a published model, relative to \
+             this file",
+        ),
         optional(
             "part",
             ValueForm::String,
-            "Name of the part in that file (`prompts.NAME`, ...), empty for the whole file; by default the same name",
+            "Name of the part in that file (`prompts.NAME`, ...), empty for the whole file; by default the same name, or with \
+             `map` the whole file",
+        ),
+        optional(
+            "map",
+            ValueForm::String,
+            "Key map, which turns the names in the file into those of the model: built in (`unet-2d`, `autoencoder-kl`, ...) or \
+             a file, relative to this file. `streams.NAME` and `prompts.NAME` then stand for their modules",
         ),
     ],
 };
