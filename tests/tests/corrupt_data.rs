@@ -18,9 +18,14 @@ const COPIES: u64 = 40;
 /// Maximum length of a codec's error text in bytes: a sentence, not the data.
 const LONGEST_MESSAGE: usize = 4096;
 
-/// The codec with its defaults, and a small list for parameters without one.
+/// The codec with its defaults or examples, and a small list for parameters without one.
 fn codec(plugins: &mut LoadedPlugins, plugin: &str, descriptor: &CodecDescriptor) -> Codec {
-    let value = |schema: &Value| schema.get("default").cloned().unwrap_or_else(|| json!(["", "zero", "one", "two"]));
+    let listed = || json!(["", "zero", "one", "two"]);
+    let value = |schema: &Value| match (schema.get("default"), schema["examples"].get(0), &schema["type"]) {
+        (Some(value), ..) | (None, Some(value), _) => value.clone(),
+        (None, None, Value::String(kind)) if kind == "integer" => json!(8),
+        _ => listed(),
+    };
     let parameters: Map<String, Value> =
         descriptor.parameters.iter().map(|(name, schema)| (name.clone(), value(schema))).collect();
     let size = |axis: &AxisSize| match axis {
@@ -35,8 +40,8 @@ fn codec(plugins: &mut LoadedPlugins, plugin: &str, descriptor: &CodecDescriptor
     Codec::new(plugins, &component(&format!("{plugin}/{}", descriptor.id), parameters.into()), &array).unwrap()
 }
 
-fn corpus(plugin: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(plugin);
+fn corpus(modality: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(modality);
     let files = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.sort();
@@ -138,8 +143,8 @@ fn survives(codec: &Codec, name: &str, cells: &[OwnedCell]) -> usize {
 fn codecs_survive_corrupt_files() {
     let mut plugins = LoadedPlugins::default();
     for plugin in shipped_plugins() {
-        let files = corpus(&plugin);
         for of in &descriptor(&plugin).codecs {
+            let files = corpus(&of.modality);
             let codec = codec(&mut plugins, &plugin, of);
             let mut chance = Chance(1);
             for (index, (file, bytes)) in files.iter().enumerate() {

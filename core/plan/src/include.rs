@@ -6,6 +6,7 @@
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::keymap::is_file;
+use crate::plan::FILES;
 use crate::problem::{Problem, problems};
 use crate::source::{Source, SourceId, Span, joined, normalized};
 use crate::surface;
@@ -173,12 +174,19 @@ fn replaces(known: &Node, change: &Node) -> bool {
     })
 }
 
-/// Replaces the names of word lists by their lines.
+/// Joins the files and folders that components name to the folder of the file that names them, and replaces the names
+/// of word lists by their lines.
 pub(crate) fn with_words(root: &mut Node, files: &[&Source], report: &mut Report) {
+    // A value of the command line is relative to the file that it changes.
+    let owner = |span: Span| files.get(span.source.0).or(files.first());
+    each_file(root, &mut |path, span| {
+        if let Some(owner) = owner(span) {
+            *path = owner.beside(path);
+        }
+    });
     each_word_list(root, &mut |node| {
         let Content::String(name) = &node.content else { return };
-        // A value of the command line is relative to the file that it changes.
-        let Some(owner) = files.get(node.span.source.0).or(files.first()) else { return };
+        let Some(owner) = owner(node.span) else { return };
         let path = owner.beside(name);
         match files.iter().position(|file| file.path == path) {
             Some(index) => node.content = Content::List(lines(&files[index].text, SourceId(index))),
@@ -207,10 +215,29 @@ fn each_word_list(node: &mut Node, act: &mut impl FnMut(&mut Node)) {
         Content::Mapping(entries) => {
             let is_component = entries.iter().any(|entry| entry.key.value == USE);
             for Entry { key, node } in entries {
-                let wants_words = key.value == "classes" || (is_component && key.value != USE);
+                let is_plain = ![USE, FILES].contains(&key.value.as_str());
+                let wants_words = key.value == "classes" || (is_component && is_plain);
                 match &node.content {
                     Content::String(name) if wants_words && name.ends_with(WORDS) => act(node),
                     _ => each_word_list(node, act),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Calls `act` with each path of a file or folder that a component names.
+pub(crate) fn each_file(node: &mut Node, act: &mut impl FnMut(&mut String, Span)) {
+    match &mut node.content {
+        Content::List(items) => items.iter_mut().for_each(|item| each_file(item, act)),
+        Content::Mapping(entries) => {
+            let is_component = entries.iter().any(|entry| entry.key.value == USE);
+            for Entry { key, node } in entries {
+                let span = node.span;
+                match &mut node.content {
+                    Content::String(path) if is_component && key.value == FILES => act(path, span),
+                    _ => each_file(node, act),
                 }
             }
         }

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 
 use crate::error::Report;
+use crate::plan::FILES;
 use crate::problem::{Hint, Problem};
 use crate::yaml::{Content, Entry, Node};
 
@@ -86,18 +87,24 @@ fn of_type(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Optio
     match (wanted, &node.content) {
         ("integer", Content::Number(number)) if number.is_i64() || number.is_u64() => Some(node.json()),
         ("number", Content::Number(number)) => number.as_f64().map(Json::from),
-        ("boolean", Content::Flag(_)) | ("string", Content::String(_)) | ("object", Content::Mapping(_)) => {
-            Some(node.json())
-        }
+        // The engine passes the texts of the files.
+        ("object", Content::String(_)) if is_of_files(schema) => Some(node.json()),
+        ("object", Content::Mapping(_)) if !is_of_files(schema) => Some(node.json()),
+        ("boolean", Content::Flag(_)) | ("string", Content::String(_)) => Some(node.json()),
         ("array", Content::List(items)) => list(schema, items, what, report),
         ("", _) => Some(node.json()),
         _ => {
-            let problem =
-                Problem::WrongForm { what: what.into(), expected: in_words(wanted).into(), found: node.found() };
+            let expected = if is_of_files(schema) { "the path of a file or folder" } else { in_words(wanted) };
+            let problem = Problem::WrongForm { what: what.into(), expected: expected.into(), found: node.found() };
             report.error(node.span, problem);
             None
         }
     }
+}
+
+/// True for the parameter `files`: a plan has the path of a file or folder, and a plugin gets texts by name.
+fn is_of_files(schema: &Json) -> bool {
+    schema.get("format").is_some_and(|format| format == FILES)
 }
 
 fn list(schema: &Json, items: &[Node], what: &str, report: &mut Report) -> Option<Json> {

@@ -8,6 +8,7 @@ use anyflow_datasets::{Cell, Dataset};
 use anyflow_plan::descriptor::{CellKind, PluginDescriptor};
 use anyflow_plan::event::Checked;
 use anyflow_plan::order::{CheckOrder, Sample};
+use anyflow_plan::plan::FILES;
 use anyflow_sdk::testkit::{Check, CheckEvent, Kit, let_through};
 use anyflow_sdk::{OwnedCell, OwnedList};
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::plugin::watch::warm_up;
-use crate::plugin::{LoadedPlugins, allow_only};
+use crate::plugin::{LoadedPlugins, TextFiles, allow_only};
 use crate::{Result, RunError, process};
 
 /// Rows taken from a dataset of samples.
@@ -105,7 +106,11 @@ fn watch(steps: &Receiver<Started>, timeout: Duration, events: &Events) {
 fn configured(mut kit: Kit, order: &CheckOrder, descriptor: &PluginDescriptor) -> Result<Kit> {
     for (component, parameters) in &order.parameters {
         for (name, value) in parameters {
-            kit = kit.parameter(component, name, value.clone());
+            let value = match value.as_str().filter(|_| name == FILES) {
+                Some(path) => TextFiles::read(Path::new(path))?.texts.into(),
+                None => value.clone(),
+            };
+            kit = kit.parameter(component, name, value);
         }
     }
     for sample in &order.samples {

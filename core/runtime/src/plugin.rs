@@ -6,6 +6,7 @@ mod call;
 mod cell;
 mod codec;
 mod entry;
+mod files;
 mod instance;
 mod library;
 mod made;
@@ -23,6 +24,7 @@ pub mod watch;
 
 pub use allowed::allow_only;
 pub use codec::Codec;
+pub(crate) use files::{TextFiles, files_of};
 pub use library::{LoadedPlugins, Plugin};
 pub use module::Module;
 pub use parameter::Parameter;

@@ -80,6 +80,9 @@ mod partial;
 pub mod perceptron;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod tokens;
+#[cfg(feature = "torch")]
+pub mod transformer;
 
 pub use array::{Array, ArrayModule, ArrayMut, Elements};
 pub use cell::{Cell, OwnedCell};
@@ -95,6 +98,7 @@ pub use parameters::Parameters;
 pub use partial::Partial;
 #[cfg(feature = "torch")]
 pub use tch;
+pub use tokens::TOKENS;
 
 /// Items that `export_plugin!` expands to; not for authors.
 #[doc(hidden)]

@@ -33,6 +33,8 @@
 mod array;
 mod array_module;
 mod chance;
+#[cfg(feature = "torch")]
+mod closed_form;
 mod codec;
 mod codec_checks;
 mod descriptor;
@@ -60,6 +62,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+#[cfg(feature = "torch")]
+pub use closed_form::{assert_golden, closed_form, fill_variables};
 #[cfg(feature = "torch")]
 pub use network::check_network;
 pub use outcome::{Check, CheckEvent, Outcome};

@@ -1,8 +1,11 @@
 //! Autoencoders with published weights, which hold the names of the published files.
 
-mod blocks;
+mod conv;
+mod kl;
+mod latent;
 mod tiny;
 
+pub use kl::Kl;
 pub use tiny::Tiny;
 
 anyflow_sdk::export_plugin! {
@@ -10,5 +13,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "published autoencoders of images",
     codecs: [],
-    modules: [Tiny: Encoder + Decoder],
+    modules: [Kl: Encoder + Decoder, Tiny: Encoder + Decoder],
 }

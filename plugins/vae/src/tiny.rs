@@ -1,10 +1,14 @@
 //! The module `tiny`.
 
+mod blocks;
+
 use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::{Decoder, Encoder, Error, Module, ModuleDescriptor, Parameters, Role, RoleDescriptor, descriptor::*};
 
-use crate::blocks::{Block, Conv, ConvShape};
+use self::blocks::Block;
+use crate::conv::{Conv, ConvShape, doubled};
+use crate::latent::{self, LATENT, Sizes};
 
 /// Image between 0 and 1 <-> latent of an eighth of its height and width: the tiny autoencoders TAESD, TAEF1, TAEF2
 /// (github.com/madebyollin/taesd), which stand in for the large autoencoders of published diffusion models.
@@ -45,9 +49,6 @@ struct Config {
 
 /// `[channel, height, width]`.
 const IMAGE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
-/// `[map, row, column]`.
-const LATENT: Port =
-    f32_port(&[axis_of("map", "latent_channels"), axis_of("row", "rows"), axis_of("column", "columns")]);
 
 impl Module for Tiny {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
@@ -78,13 +79,7 @@ impl Module for Tiny {
         elements(&[latent_channels, rows, columns])?;
         elements(&[channel.max(latent_channels), hidden, 9])?;
         elements(&[hidden, hidden, 9])?;
-        let size = 1 << HALVINGS;
-        if [height, width] != [size * rows, size * columns] {
-            return Err(Error::Parameters(format!(
-                "columns x rows is {columns} x {rows}, but an eighth of {width} x {height} is needed; height and width must be \
-                 multiples of {size}"
-            )));
-        }
+        latent::check(Sizes { height, width, rows, columns }, 1 << HALVINGS)?;
         Ok(Tiny { encoder: encoder(&(path / "encoder"), &config)?, decoder: decoder(&(path / "decoder"), &config)? })
     }
 }
@@ -150,10 +145,7 @@ impl Layer {
             Layer::Block(block) => block.forward(x),
             Layer::Relu => Ok(x.f_relu()?),
             Layer::Clamp => Ok(x.f_div_scalar(3.0)?.f_tanh()?.f_mul_scalar(3.0)?),
-            Layer::Double => {
-                let size = x.size();
-                Ok(x.f_upsample_nearest2d([2 * size[2], 2 * size[3]], None, None)?)
-            }
+            Layer::Double => doubled(x),
         }
     }
 }

@@ -45,6 +45,9 @@ pub fn resolved_files(
             let used = nodes.iter_mut().map(|entry| &mut entry.node);
             used.for_each(|node| change(node, "use", |path| joined(folder, &pipeline.beside(path))));
         }
+        for tree in [&mut main, &mut tree] {
+            include::each_file(tree, &mut |path, _| *path = joined(folder, path));
+        }
         let weights = include::weights_of(&mut tree).into_iter();
         weights.for_each(|path| *path = joined(folder, &model.beside(path)));
         let pipeline = ResolvedFile { name: PIPELINE_FILE, text: text(&main, &mut report)? };

@@ -10,6 +10,9 @@ use serde_json::Value as Json;
 use crate::descriptor::{CellKind, Role};
 use crate::keymap::is_file;
 
+/// The parameter of a component that names a file or folder. Only the engine reads it; the plugin gets the texts.
+pub const FILES: &str = "files";
+
 /// A codec or module with everything needed to create it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Component {

@@ -1,8 +1,9 @@
 //! Plans without paths: moving or renaming files does not change the computation.
 
 use indexmap::IndexMap;
+use serde_json::Value as Json;
 
-use super::{Component, EvalPlan, Job, Model, RunPlan, ScorerConfig, TrainPlan};
+use super::{Component, EvalPlan, FILES, Job, Model, RunPlan, ScorerConfig, TrainPlan};
 
 impl Job {
     /// The same job without any path, to compare two jobs apart from their files.
@@ -66,6 +67,9 @@ fn of_scorer(scorer: &mut ScorerConfig) {
 
 fn of_component(component: &mut Component) {
     component.library.clear();
+    if let Some(Json::String(path)) = component.parameters.get_mut(FILES) {
+        path.clear();
+    }
 }
 
 /// The same rows may be in any number of files.

@@ -10,6 +10,7 @@ mod data_errors;
 mod errors;
 mod evaluations;
 mod explained;
+mod files;
 mod includes;
 mod model_errors;
 mod overrides;

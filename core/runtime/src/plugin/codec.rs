@@ -56,7 +56,7 @@ impl Codec {
         let create = interface.create.ok_or_else(|| of.missing("create"))?;
         // SAFETY: all arguments live until the call returns.
         let create = |id, text, report, instance| unsafe { create(id, text, report, instance) };
-        let made = Made::new(of, component, &create, interface.destroy)?;
+        let made = Made::new(of, &plugins.with_files(component)?, &create, interface.destroy)?;
         Ok(Codec { interface, made, kind, dtype, shape: shape.clone(), cell, classes })
     }
 

@@ -1,6 +1,6 @@
 //! Plugin libraries. Their descriptors are checked before any code runs. A library is loaded once and never unloaded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,10 +9,13 @@ use anyflow_abi::codec::CodecInterface;
 use anyflow_abi::torch::TorchInterface;
 use anyflow_abi::{ABI_MINOR, Entry, Host, StrView, float, status};
 use anyflow_plan::descriptor::PluginDescriptor;
+use anyflow_plan::plan::{Component, FILES};
 use indexmap::IndexMap;
 use libloading::os::unix::Library;
+use serde_json::Value;
 
 use super::entry::{entry, table};
+use super::files::{TextFiles, files_of};
 use super::report::sentence_of;
 use super::sealed::Sealed;
 use super::versions::{self, rebuild};
@@ -44,6 +47,8 @@ pub struct Plugin {
 #[derive(Default)]
 pub struct LoadedPlugins {
     loaded: BTreeMap<String, Arc<Plugin>>,
+    /// Hashes of the files that components were given, by `plugin/component`.
+    files: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl LoadedPlugins {
@@ -69,14 +74,32 @@ impl LoadedPlugins {
         Ok(plugin)
     }
 
+    /// The component as its plugin gets it: with the texts of the files whose path the plan has.
+    ///
+    /// # Errors
+    /// The files cannot be read as text.
+    pub fn with_files(&mut self, component: &Component) -> Result<Component> {
+        let mut component = component.clone();
+        if let Some(path) = component.parameters.get(FILES).and_then(Value::as_str).map(PathBuf::from) {
+            let TextFiles { texts, blake3 } = TextFiles::read(&path)?;
+            component.parameters[FILES] = texts.into();
+            self.files.entry(format!("{}/{}", component.plugin, component.id)).or_default().insert(blake3);
+        }
+        Ok(component)
+    }
+
     /// The hash of each plugin's mapped library, by the plugin's name. A library that was loaded with it has the name
-    /// `plugin/library.so`.
+    /// `plugin/library.so`, and files of a component have the name `plugin/component files`.
     pub fn hashes(&self) -> IndexMap<String, String> {
         let mut hashes = IndexMap::new();
         for Plugin { descriptor, blake3, needed, .. } in self.loaded.values().map(AsRef::as_ref) {
             let name = &descriptor.plugin;
             hashes.insert(name.clone(), blake3.clone());
             hashes.extend(needed.iter().map(|(library, hash)| (format!("{name}/{library}"), hash.clone())));
+        }
+        for (component, files) in &self.files {
+            let files: Vec<&str> = files.iter().map(String::as_str).collect();
+            hashes.insert(files_of(component), files.join(" "));
         }
         hashes.sort_keys();
         hashes

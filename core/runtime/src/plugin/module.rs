@@ -46,7 +46,7 @@ impl Module {
     /// The plugin's error.
     pub fn new(plugins: &mut LoadedPlugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
         let plugin = plugins.load(&component.library)?;
-        Module::of(Origin { plugin, component: component.clone(), device, seed })
+        Module::of(Origin { plugin, component: plugins.with_files(component)?, device, seed })
     }
 
     fn of(origin: Origin) -> Result<Self> {

@@ -10,6 +10,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::events::Events;
 use crate::mapped::{MappedColumn, MappedFile, MappedWriter, array_field, arrays};
+use crate::plugin::files_of;
 use crate::stream::StreamNet;
 use crate::{Result, RunError, device};
 pub use rows::RowCache;
@@ -78,6 +79,9 @@ impl<'a> LatentCache<'a> {
         let mut hash = blake3::Hasher::new();
         let Component { plugin, id, parameters, library: _ } = module;
         let code = self.plugins.get(plugin);
+        if let Some(files) = self.plugins.get(&files_of(&format!("{plugin}/{id}"))) {
+            hash.update(files.as_bytes());
+        }
         let kind = device::kind(self.device);
         hash.update(format!("{plugin}/{id} {code:?} {parameters} {kind} {}", crate::LIBTORCH).as_bytes());
         for (name, tensor) in net.tensors()?.iter().filter(|(name, _)| name.contains(".module.")) {

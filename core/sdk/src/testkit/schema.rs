@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 use super::outcome::{Unmet, Verdict};
 
 /// Keywords that the planner enforces.
-const ENFORCED: [&str; 14] = [
+const ENFORCED: [&str; 15] = [
     "type",
+    "format",
     "enum",
     "minimum",
     "maximum",
@@ -23,6 +24,8 @@ const ENFORCED: [&str; 14] = [
 ];
 /// Keywords for people and for this test kit: it tries `examples` if there is no default.
 const FOR_PEOPLE: [&str; 3] = ["description", "title", "examples"];
+/// The parameter that names files, whose texts the host passes.
+const FILES: &str = "files";
 
 /// Checks that every default and example fits its schema, and that the planner enforces all of the schema.
 pub(super) fn check(parameters: &Map<String, Value>) -> Verdict {
@@ -30,6 +33,11 @@ pub(super) fn check(parameters: &Map<String, Value>) -> Verdict {
         let Some(keywords) = schema.as_object() else {
             return Err(format!("the schema of `{name}` is not an object").into());
         };
+        let is_of_files = schema["format"] == FILES && schema["type"] == "object";
+        if (name == FILES) != is_of_files || (!is_of_files && keywords.contains_key("format")) {
+            let text = format!("`{name}`: the parameter `files`, and no other, has type `object` and format `files`");
+            return Err(text.into());
+        }
         let known = |word: &String| ENFORCED.contains(&word.as_str()) || FOR_PEOPLE.contains(&word.as_str());
         if let Some(word) = keywords.keys().find(|word| !known(word)) {
             return Err(
@@ -126,6 +134,7 @@ mod tests {
     #[test]
     fn a_default_outside_its_schema_is_found() {
         assert!(check(&parameters(r#"{"n": {"type": "integer", "minimum": 1, "default": 3}}"#)).is_ok());
+        assert!(check(&parameters(r#"{"files": {"type": "object", "format": "files"}}"#)).is_ok());
         let wrong = [
             r#"{"n": {"type": "integer", "default": 1.5}}"#,
             r#"{"n": {"type": "integer", "minimum": 2, "default": 1}}"#,
@@ -134,6 +143,9 @@ mod tests {
             r#"{"n": {"type": "array", "uniqueItems": true, "default": [1, 1]}}"#,
             r#"{"n": {"type": "array", "items": {"type": "string"}, "examples": [[1]]}}"#,
             r#"{"n": {"type": "string", "pattern": "a+", "default": "a"}}"#,
+            r#"{"n": {"type": "object", "format": "files"}}"#,
+            r#"{"n": {"type": "string", "format": "date", "default": "a"}}"#,
+            r#"{"files": {"type": "string", "default": "a"}}"#,
         ];
         for text in wrong {
             assert!(matches!(check(&parameters(text)), Err(Unmet::Failed(_))), "{text}");

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use anyflow_sdk::tch::{Device, Kind};
+use anyflow_sdk::testkit::{closed_form, fill_variables};
 use serde_json::{Value, json};
 
 use super::*;
@@ -53,14 +54,6 @@ fn names_and_shapes_are_those_of_the_published_files() {
     assert_eq!(ours, published);
 }
 
-/// See `fill` of goldens/tiny.py.
-fn fill(name: &str, shape: &[i64], scale: f64, offset: f64) -> Tensor {
-    let hash =
-        name.bytes().enumerate().map(|(index, letter)| u64::from(letter) * (index as u64 + 1)).sum::<u64>() % 101;
-    let value = |i| (offset + scale * (1.0 + 0.7 * hash as f64 + 0.9 * i as f64).sin()) as f32;
-    Tensor::from_slice(&(0..shape.iter().product::<i64>()).map(value).collect::<Vec<f32>>()).view(shape)
-}
-
 #[test]
 fn outputs_equal_those_of_the_published_definition() {
     let goldens: Vec<Value> = serde_json::from_str(include_str!("../../goldens/tiny.json")).unwrap();
@@ -69,19 +62,10 @@ fn outputs_equal_those_of_the_published_definition() {
         let variables = nn::VarStore::new(Device::Cpu);
         let norm = golden["mid_block_norm"].as_bool().unwrap();
         let module = Tiny::new(&variables.root(), &parameters(16, 2, norm)).unwrap();
-        let _no_grad = anyflow_sdk::tch::no_grad_guard();
-        for (name, mut variable) in BTreeMap::from_iter(variables.variables()) {
-            let shape = variable.size();
-            let (scale, offset) = match shape.as_slice() {
-                [_, inputs, kernel, _] => (1.4 / ((inputs * kernel * kernel) as f64).sqrt(), 0.0),
-                _ if name.ends_with("weight") => (0.2, 1.0),
-                _ => (0.1, 0.0),
-            };
-            variable.copy_(&fill(&name, &shape, scale, offset));
-        }
-        let latent = module.encode(&fill("image", &[1, 3, 16, 8], 0.5, 0.5), false).unwrap();
+        fill_variables(&variables);
+        let latent = module.encode(&closed_form("image", &[1, 3, 16, 8], 0.5, 0.5), false).unwrap();
         close(&latent, &golden["latent"]);
-        let image = module.decode(&fill("latent", &[1, 2, 2, 1], 2.0, 0.0), true).unwrap();
+        let image = module.decode(&closed_form("latent", &[1, 2, 2, 1], 2.0, 0.0), true).unwrap();
         close(&image, &golden["image"]);
     }
 }

@@ -12,6 +12,7 @@ use tch::Tensor;
 
 use super::FOLDER;
 use crate::mapped::{MappedColumn, MappedFile, MappedWriter, array_field, arrays};
+use crate::plugin::files_of;
 use crate::table::{Piece, SourceReader, SourceRows};
 use crate::{Result, RunError};
 
@@ -78,7 +79,8 @@ impl RowCache<'_> {
             .columns()
             .filter_map(|(stream, column)| {
                 let (Component { plugin, id, parameters, library: _ }, code) = codec(stream)?;
-                Some(json!([stream, column.column, plugin, id, parameters, code]))
+                let files = self.plugins.get(&files_of(&format!("{plugin}/{id}")));
+                Some(json!([stream, column.column, plugin, id, parameters, code, files]))
             })
             .collect();
         let is_of_source = |name: &&String| name.split(", ").next() == Some(reader.name);

@@ -1,0 +1,165 @@
+//! A tokenizer with a fixed number of tokens per text.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyflow_sdk::{Cell, Error, Level, log};
+use serde_json::{Value, json};
+use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
+
+use crate::files::TokenizerFiles;
+
+/// Parameters of a codec.
+#[derive(serde::Deserialize)]
+pub(crate) struct Config {
+    pub files: TokenizerFiles,
+    length: usize,
+    pad: u32,
+    on_long: OnLong,
+}
+
+/// What the codec does with a text of more tokens than `length`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum OnLong {
+    /// The row fails.
+    Fail,
+    /// The codec takes the first tokens, and those that mark start and end.
+    Cut,
+}
+
+/// The parameters of a codec in JSON, with an example of its files and the schema of its length.
+macro_rules! parameters {
+    (files: $files:literal, length: $length:literal, pad: $pad:literal) => {
+        concat!(
+            r#"{"files": {"type": "object", "format": "files", "description": "folder or file in which the tokenizer was published, relative to this file", "examples": ["#,
+            $files,
+            r#"]}, "length": {"type": "integer", "minimum": 1, "maximum": 65536, "description": "tokens of a text, with those that mark start and end""#,
+            $length,
+            r#"}, "pad": {"type": "integer", "minimum": 0, "description": "id of the token that fills up short texts""#,
+            $pad,
+            r#"}, "on_long": {"type": "string", "enum": ["fail", "cut"], "default": "cut", "description": "a longer text is cut, and the log counts cut texts, or fails its row"}}"#
+        )
+    };
+}
+pub(crate) use parameters;
+
+/// What a codec expects of its tokenizer.
+pub(crate) struct Kind {
+    /// The codec's name in messages.
+    pub codec: &'static str,
+    /// `type` of the model in `tokenizer.json`.
+    pub model: &'static str,
+}
+
+/// Text <-> ids and mask of a fixed number of tokens.
+pub(crate) struct FixedTokenizer {
+    tokenizer: Tokenizer,
+    codec: &'static str,
+    length: usize,
+    pad: u32,
+    on_long: OnLong,
+    texts: AtomicU64,
+    cut: AtomicU64,
+}
+
+impl FixedTokenizer {
+    /// Makes a tokenizer from `tokenizer.json`, or else from what `build` makes of older files, in the same form.
+    pub fn new(
+        kind: &Kind,
+        config: Config,
+        build: impl FnOnce(&TokenizerFiles) -> Result<Value, Error>,
+    ) -> Result<FixedTokenizer, Error> {
+        let Config { files, length, pad, on_long } = config;
+        let described = match files.object("tokenizer.json")? {
+            Some(described) => Value::from(described),
+            None => build(&files)?,
+        };
+        let found = described.pointer("/model/type").and_then(Value::as_str).unwrap_or("unnamed");
+        if found != kind.model {
+            return Err(Error::Parameters(format!(
+                "files: tokenizer.json holds a model of type {found}, but tokens/{} needs {}",
+                kind.codec, kind.model
+            )));
+        }
+        let wrong = |error: &dyn std::fmt::Display| Error::Parameters(format!("files: {error}"));
+        let mut tokenizer = Tokenizer::from_bytes(described.to_string()).map_err(|error| wrong(&error))?;
+        let vocabulary = tokenizer.get_vocab_size(true);
+        if usize::try_from(pad).is_ok_and(|pad| pad >= vocabulary) {
+            return Err(Error::Parameters(format!("pad is {pad}, but the tokenizer has {vocabulary} tokens")));
+        }
+        let marks = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if length <= marks || length > 65536 {
+            return Err(Error::Parameters(format!(
+                "length is {length}; it must be from {} to 65536: {marks} tokens mark start and end",
+                marks + 1
+            )));
+        }
+        let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
+        tokenizer.with_padding(None).with_truncation(Some(cut)).map_err(|error| wrong(&error))?;
+        let [texts, cut] = [0, 0].map(AtomicU64::new);
+        Ok(FixedTokenizer { tokenizer, codec: kind.codec, length, pad, on_long, texts, cut })
+    }
+
+    /// Writes ids and mask of a text.
+    pub fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
+        let encoding = self.tokenizer.encode_fast(cell.text()?, true).map_err(Error::data)?;
+        self.texts.fetch_add(1, Ordering::Relaxed);
+        let rest = encoding.get_overflowing();
+        if !rest.is_empty() {
+            if self.on_long == OnLong::Fail {
+                let own = |marks: &[u32]| marks.iter().filter(|mark| **mark == 0).count();
+                let parts = std::iter::once(&encoding).chain(rest);
+                let tokens: usize = parts.map(|part| own(part.get_special_tokens_mask())).sum();
+                return Err(Error::data(format!(
+                    "the text has {tokens} tokens, more than fit into `length: {}`; raise `length`, or set `on_long: cut`",
+                    self.length
+                )));
+            }
+            self.cut.fetch_add(1, Ordering::Relaxed);
+        }
+        let (ids, mask) = array.split_at_mut(self.length);
+        ids.fill(i64::from(self.pad));
+        for ((id, mask), token) in ids.iter_mut().zip(mask).zip(encoding.get_ids()) {
+            (*id, *mask) = (i64::from(*token), 1);
+        }
+        Ok(())
+    }
+
+    /// The text of the tokens that the mask shows, without marks.
+    pub fn decode(&self, array: &[i64]) -> Result<String, Error> {
+        let (ids, mask) = array.split_at(self.length);
+        let shown = ids.iter().zip(mask).filter(|(_, mask)| **mask > 0);
+        let vocabulary = self.tokenizer.get_vocab_size(true);
+        let id = |id: i64| u32::try_from(id).ok().filter(|id| self.tokenizer.id_to_token(*id).is_some());
+        let known = shown.map(|(token, _)| {
+            id(*token).ok_or_else(|| Error::data(format!("there is no token {token} among {vocabulary} tokens")))
+        });
+        let ids = known.collect::<Result<Vec<u32>, Error>>()?;
+        self.tokenizer.decode(&ids, true).map_err(Error::data)
+    }
+}
+
+impl Drop for FixedTokenizer {
+    /// Counts the cut texts once, whatever their number.
+    fn drop(&mut self) {
+        let cut = self.cut.load(Ordering::Relaxed);
+        if cut > 0 {
+            let texts = self.texts.load(Ordering::Relaxed);
+            let Self { codec, length, .. } = self;
+            log(Level::Warning, &format!("tokens/{codec}: {cut} of {texts} texts were cut to {length} tokens"));
+        }
+    }
+}
+
+/// A token that marks something and is never split.
+pub(crate) fn added(id: &Value, content: &str) -> Value {
+    json!({
+        "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        "special": true
+    })
+}
+
+/// The id of a token that the codec needs.
+pub(crate) fn id_of<'v>(vocabulary: &'v serde_json::Map<String, Value>, token: &str) -> Result<&'v Value, Error> {
+    vocabulary.get(token).ok_or_else(|| Error::Parameters(format!("files: the vocabulary lacks the token {token}")))
+}
