@@ -31,6 +31,14 @@ def parameter(name, shape):
     return fill(name, shape, 0.2, 1.0) if name.endswith("weight") else fill(name, shape, 0.1)
 
 
+def digest(shapes):
+    """FNV-1a of all names and shapes in alphabetical order: a list of them would be most of the file."""
+    digest = 0xCBF29CE484222325
+    for byte in "".join(sorted(f"{name} {shape}\n" for name, shape in shapes.items())).encode():
+        digest = (digest ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return f"{digest:016x}"
+
+
 def case(config, channels, size, tokens, mask=None):
     """`config` in the words of diffusers; attention per level as a flag."""
     attention = config["attention"]
@@ -61,7 +69,7 @@ def case(config, channels, size, tokens, mask=None):
         "steps": STEPS,
         "tokens": tokens,
         "mask": mask,
-        "parameters": {name: list(p.shape) for name, p in network.state_dict().items()},
+        "parameters": digest({name: list(p.shape) for name, p in network.state_dict().items()}),
         "output": [float(f"{v:.7g}") for v in y.flatten().tolist()],
     }
 
