@@ -148,7 +148,7 @@ fn a_folder_with_split_files_and_other_names_loads_through_a_key_map() {
     let refused = project.run("other");
     assert_eq!(refused.code, 2, "{}", refused.err);
     assert!(refused.err.contains("does not belong to this model"), "{}", refused.err);
-    assert!(refused.err.contains("did you mean, in the file: encoder.layers."), "{}", refused.err);
+    assert!(refused.err.contains("did you mean, in the file: decoder.layers."), "{}", refused.err);
 }
 
 #[test]

@@ -101,8 +101,6 @@ mod tests {
         let lines = line(4, "module", &value);
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(lines.len(), 2);
-        assert!(
-            lines[0].ends_with(']') == false && lines[0].ends_with(',') && lines[1].starts_with("             second")
-        );
+        assert!(lines[0].ends_with(',') && lines[1].starts_with("             second"));
     }
 }
