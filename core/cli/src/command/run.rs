@@ -193,7 +193,7 @@ pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
         }
         (false, false) => {}
     }
-    let dataset = open(inputs)?;
+    let dataset = open(inputs)?.with_files(plan.columns_read());
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
@@ -272,7 +272,7 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
 fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     compiled::absolute(&mut job);
     let Job::Run(plan) = &job else { return Err(CliError::internal("a pipeline is not a run")) };
-    let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?) };
+    let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?.with_files(plan.columns_read())) };
     let keep = match &dataset {
         None => args.keep.clone(),
         Some(dataset) => {
