@@ -3,9 +3,11 @@
 mod animation;
 mod autoencoder;
 mod classifier;
+mod excerpt;
 mod frames;
 mod mp4;
 mod perceptrons;
+mod shape;
 
 pub use autoencoder::Autoencoder;
 pub use classifier::Classifier;
