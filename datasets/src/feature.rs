@@ -88,6 +88,27 @@ impl Feature {
         }
     }
 
+    /// Reads what a codec declares of its cells: `Image`, `Value(string)`, `List(Value(float32))`; `None` for other texts.
+    pub fn declared(text: &str) -> Option<Feature> {
+        let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
+        match (text, call) {
+            (_, Some(("Value", dtype))) => Some(Feature::Value(dtype.into())),
+            (_, Some(("List", item))) => Some(Feature::List(Box::new(Feature::declared(item)?))),
+            ("Image", _) => Some(Feature::Image),
+            ("Audio", _) => Some(Feature::Audio { sampling_rate: None }),
+            ("Video", _) => Some(Feature::Video),
+            _ => None,
+        }
+    }
+
+    /// What texts are where files of the feature `files` are wanted: their paths. `None` if one of both is something else.
+    fn of_paths(&self, files: &Feature) -> Option<Feature> {
+        match (self.item(), files) {
+            (Some(item), Feature::List(files)) => Some(Feature::List(Box::new(item.of_paths(files)?))),
+            _ => (self.cell() == Some(CellKind::Utf8) && files.is_media()).then(|| files.clone()),
+        }
+    }
+
     /// The Arrow type in which this crate writes the feature, or `None` for an [`Feature::Other`] it does not know.
     pub fn arrow_type(&self) -> Option<DataType> {
         match self {
@@ -171,6 +192,16 @@ impl Features {
             (field.name().clone(), stated.unwrap_or_else(|| Feature::from_arrow(field.data_type())))
         };
         Features(schema.fields().iter().map(feature).collect())
+    }
+
+    /// Declares that texts in a column, and in lists of it, are paths of files of the feature `files`. Changes nothing if
+    /// the column holds something else.
+    pub(crate) fn name_files(&mut self, column: &str, files: &Feature) {
+        if let Some(feature) = self.0.get_mut(&nfc(column))
+            && let Some(named) = feature.of_paths(files)
+        {
+            *feature = named;
+        }
     }
 
     /// The JSON for the metadata key [`METADATA_KEY`].

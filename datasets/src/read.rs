@@ -117,6 +117,19 @@ impl Dataset {
         Dataset { memory: bytes, ..self }
     }
 
+    /// The same rows, for a reader of files: text in these columns, also in lists, is the paths of files. With each column
+    /// comes what the codec that reads it declares, such as `Image` or `List(Image)`. Columns that hold no text, and codecs of
+    /// other cells, change nothing.
+    #[must_use]
+    pub fn with_files<'c>(mut self, columns: impl IntoIterator<Item = (&'c str, &'c str)>) -> Dataset {
+        for (column, declared) in columns {
+            if let Some(files) = Feature::declared(declared) {
+                self.features.name_files(column, &files);
+            }
+        }
+        self
+    }
+
     fn reading_limit(&self) -> u64 {
         (self.memory / READING_SHARE).clamp(READING_BYTES.start, READING_BYTES.end)
     }

@@ -1,10 +1,11 @@
 """Makes the files of the corpus that other programs write: images by Pillow 13, and what Pillow reads from them
-(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14). Their bytes are those of these versions, and Ogg files have
+(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14), and AAC by FFmpeg (PyAV 18.1). Their bytes are those of these versions, and Ogg files have
 random numbers, so `make.py` leaves them alone."""
 
 import io
 import pathlib
 
+import av
 import numpy
 import soundfile
 from PIL import Image, ImageOps
@@ -74,6 +75,12 @@ for name, resized in [
     put(f"good-resized-{name}.png", encoded(resized, "PNG", optimize=True))
 
 
+y, x = numpy.mgrid[:480, :640]
+large = numpy.stack([x * y // 300 % 256, x * 2 % 256, (x + y) // 5 % 256], 2).astype("u1")
+put("good-resized-large.png", encoded(Image.fromarray(large).resize((33, 21), LANCZOS), "PNG", optimize=True))
+put("good-resized-large-gray.png", encoded(Image.fromarray(large[:, :, 0]).resize((33, 21), LANCZOS), "PNG", optimize=True))
+
+
 def sound(name, samples, kind, coding=None):
     file = io.BytesIO()
     soundfile.write(file, samples, RATE, format=kind, subtype=coding)
@@ -86,7 +93,7 @@ tone = numpy.round(20000 * numpy.sin(numpy.pi * n / FRAMES) * numpy.sin(2 * nump
 sound("good.flac", tone, "FLAC", "PCM_16")
 sound("good-stereo-24.flac", numpy.stack([tone, tone // 2], 1).astype("i4") << 16, "FLAC", "PCM_24")
 sound("good.ogg", tone, "OGG", "VORBIS")
-sound("opus.ogg", tone, "OGG", "OPUS")
+sound("good-opus.ogg", tone, "OGG", "OPUS")
 sound("good.mp3", tone, "MP3")
 sound("good.aiff", tone, "AIFF", "PCM_16")
 sound("good.caf", tone, "CAF", "PCM_16")
@@ -94,5 +101,13 @@ sound("good-ima.wav", tone, "WAV", "IMA_ADPCM")
 sound("good-ms.wav", tone, "WAV", "MS_ADPCM")
 for name, kind in [("good.w64", "W64"), ("good-rf64.wav", "RF64"), ("good.au", "AU")]:
     sound(name, tone[:300], kind, "PCM_16")
+for name, kind in [("good.m4a", "ipod"), ("good.aac", "adts")]:
+    with av.open(str(HERE / "audio" / name), "w", format=kind) as container:
+        stream = container.add_stream("aac", rate=RATE, layout="mono", bit_rate=24000)
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.sample_rate, frame.pts = RATE, 0
+        convert = av.AudioResampler(format="fltp", layout="mono", rate=RATE)
+        for part in [*convert.resample(frame), *convert.resample(None), None]:
+            container.mux(stream.encode(part))
 t = numpy.arange(9000) / RATE
 sound("good-long.flac", numpy.round(12000 * numpy.sin(2 * numpy.pi * (200 * t + 150 * t * t))).astype("<i2"), "FLAC", "PCM_16")

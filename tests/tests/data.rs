@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};
-use anyflow_tests::{Output, anyflow, digit_png, tone_wav, write_columns};
+use anyflow_tests::{Output, anyflow, command_in, digit_png, tone_wav, write_columns};
 use serde_json::{Value, json};
 
 /// Words and paths of a command line.
@@ -355,4 +355,15 @@ fn damaged_files_are_refused_and_leave_nothing_behind() {
     assert_eq!(std::fs::read(&out).unwrap(), good, "a refused import keeps the old file");
     let hidden = |entry: &std::fs::DirEntry| entry.file_name().to_string_lossy().starts_with('.');
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().filter(|entry| hidden(entry.as_ref().unwrap())).count(), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    for arguments in [&["plugin", "list"][..], &["--json", "plugin", "list"]] {
+        let mut command = command_in(Path::new("."), &[], arguments);
+        command.stdout(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = Output::of(command);
+        assert!(output.code == 1 && output.err.contains("the result cannot be written"), "{output:?}");
+    }
 }

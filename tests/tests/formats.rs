@@ -91,7 +91,7 @@ fn images_of_every_format_are_rows_and_other_cells_are_named() {
         &[
             ("cut", "of 48 lines are there"),
             ("zeros", "the image ends early"),
-            ("progressive", "some of its scans are not there"),
+            ("progressive", "coefficients"),
             ("head", "ends early, before its pixels"),
             ("png", "the image ends early"),
             ("empty", "the cell is empty, 0 bytes"),
@@ -109,29 +109,65 @@ fn images_of_every_format_are_rows_and_other_cells_are_named() {
 
 #[test]
 fn recordings_of_every_format_are_rows_and_other_cells_are_named() {
-    let good =
-        ["wav", "flac", "ogg", "mp3", "aiff", "caf", "w64", "au"].map(|end| corpus(&format!("audio/good.{end}")));
+    let good = ["wav", "flac", "ogg", "mp3", "m4a", "aac", "aiff", "caf", "w64", "au"]
+        .map(|end| corpus(&format!("audio/good.{end}")));
+    let opus = [("good", corpus("audio/good-opus.ogg"))];
     let kinds = ["good-ima", "good-ms", "good-rf64", "good-stereo"].map(|name| corpus(&format!("audio/{name}.wav")));
     let good = good.into_iter().chain(kinds).map(|bytes| ("good", bytes));
     let bad = [
         ("aiff", cut("audio/good.aiff", 50)),
         ("flac", cut("audio/good-long.flac", 50)),
-        ("opus", corpus("audio/opus.ogg")),
+        ("amr", b"#!AMR\n".to_vec()),
         ("png", corpus("image/good.png")),
         ("rate", corpus("audio/lowest-rate.wav")),
     ];
-    let cells: Vec<_> = good.chain(bad).collect();
+    let cells: Vec<_> = good.chain(opus).chain(bad).collect();
     let feature = Feature::Audio { sampling_rate: None };
     let (rows, failed) = run("audio-to-image.yaml", "audio", feature, &cells, &[]);
-    assert_eq!(rows, 12, "{failed:#?}");
+    assert_eq!(rows, 15, "{failed:#?}");
     says(
         &failed,
         &[
             ("aiff", "586 of 1200 samples are there"),
             ("flac", "of 9000 samples are there"),
-            ("opus", "an Ogg Opus recording, which is not supported"),
+            ("amr", "an AMR recording, which is not supported"),
             ("png", "a PNG image, not a recording"),
             ("rate", "1 channels at 1 Hz"),
         ],
     );
+}
+
+/// Text in a column that a codec of files reads is the paths of files.
+#[test]
+fn a_text_column_of_paths_is_a_column_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("photos")).unwrap();
+    std::fs::write(folder.path().join("photos/a.jpeg"), corpus("image/good.jpeg")).unwrap();
+    std::fs::write(folder.path().join("photos/cut.jpeg"), cut("image/good-noise.jpeg", 60)).unwrap();
+    let data = folder.path().join("rows.parquet");
+    let texts = |texts: [&str; 4]| texts.into_iter().map(|text| Some(OwnedCell::Utf8(text.into()))).collect();
+    let text = || Feature::Value("string".into());
+    write_columns(
+        &data,
+        vec![
+            ("id", text(), texts(["good", "cut", "gone", "outside"])),
+            ("image", text(), texts(["photos/a.jpeg", "photos/cut.jpeg", "photos/b.jpeg", "/etc/hostname"])),
+        ],
+    );
+    let pipeline = Path::new(ROOT).join("pipelines/mld/image-to-audio.yaml").display().to_string();
+    let output = folder.path().join("out");
+    let (data, out) = (data.display().to_string(), output.display().to_string());
+    let command = ["run", &pipeline, "--input", &data, "--output", &out, "--threads", "1"];
+    anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"])).ok();
+    let written = Dataset::open(std::slice::from_ref(&output)).unwrap();
+    assert_eq!((written.rows(), written.column("image").unwrap()), (1, &Feature::Image));
+    let batch = written.read(None, 0..1, 1).unwrap().next().unwrap().unwrap();
+    let cells = written.cells(&batch, "image").unwrap();
+    assert_eq!(cells.get(0).unwrap(), Some(Cell::Bytes(&corpus("image/good.jpeg"))));
+    let failures = std::fs::read(output.join("failures.parquet")).unwrap();
+    assert!(!failures.is_empty());
+    // The files are a part of the input.
+    std::fs::write(folder.path().join("photos/a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
+    let again = anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]));
+    assert!(again.code == 2 && again.err.contains("input"), "{}", again.err);
 }

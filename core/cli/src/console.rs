@@ -1,7 +1,7 @@
 //! Output: results on standard output, everything else on standard error. Control characters in quoted text are
 //! escaped.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anyflow_plan::style::{Style, painted};
 use serde_json::Value;
@@ -40,19 +40,25 @@ impl CommandResult {
 impl Console {
     /// Settings of this process.
     pub fn new(json: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
+        let terminal = io::stderr().is_terminal();
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Console { json, color: terminal && wanted, terminal }
     }
 
     /// Prints the result of the command.
-    pub fn outcome(&self, outcome: &CommandResult) {
+    ///
+    /// # Errors
+    /// It cannot be written. A reader that went away is no error.
+    pub fn outcome(&self, outcome: &CommandResult) -> io::Result<()> {
         if self.json { self.json(&outcome.json) } else { out(&escape::message(&outcome.text, self.color)) }
     }
 
     /// Prints JSON in place of a result.
-    pub fn json(&self, value: &Value) {
-        out(&escape::json(&serde_json::to_string_pretty(value).unwrap_or_default()));
+    ///
+    /// # Errors
+    /// As [`Console::outcome`].
+    pub fn json(&self, value: &Value) -> io::Result<()> {
+        out(&escape::json(&serde_json::to_string_pretty(value).unwrap_or_default()))
     }
 
     /// Prints a message that is not part of the result.
@@ -73,14 +79,19 @@ impl Console {
     }
 }
 
-/// Ignores write errors: a reader that went away (`anyflow plan | head`) is not an error.
-fn out(text: &str) {
+/// A reader that went away (`anyflow plan | head`) is not an error.
+fn out(text: &str) -> io::Result<()> {
     let text = text.trim_end_matches('\n');
-    if !text.is_empty() {
-        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut stdout = io::stdout().lock();
+    match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
     }
 }
 
 fn err(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end_matches('\n'));
 }

@@ -42,13 +42,17 @@ fn main() -> ExitCode {
     let console = Console::new(cli.json);
     allow::choose(cli.plugins_allow);
     match cli.command.run(&console) {
-        Ok(outcome) => {
-            console.outcome(&outcome);
-            ExitCode::from(outcome.code)
-        }
+        Ok(outcome) => match console.outcome(&outcome) {
+            Ok(()) => ExitCode::from(outcome.code),
+            Err(error) => {
+                Console { json: false, ..console }.note(&format!("error: the result cannot be written: {error}"));
+                ExitCode::FAILURE
+            }
+        },
         Err(error) => {
             if console.json {
-                console.json(&error.json());
+                // The exit code tells of the error as well.
+                let _ = console.json(&error.json());
             } else {
                 console.note(&error.render(console.color));
             }

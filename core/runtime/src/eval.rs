@@ -48,7 +48,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         sessions.push((name, variant, load(plan, variant, device)?));
     }
     let folder = output::open(order)?;
-    Sources { files: &plan.sources, generated: &plan.generated }.generate(&folder, events)?;
+    Sources { files: &plan.sources, generated: &plan.generated, model: &plan.model }.generate(&folder, events)?;
     let mut held_out = HeldOut::read(plan, order, Session::new(&plan.model, device, 0)?, events)?;
     let mut findings = Findings {
         name: plan.name.clone(),

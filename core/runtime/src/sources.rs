@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, Folder, GENERATED_KEY, Generation, Generator, generate_into};
-use anyflow_plan::plan::{ColumnRef, Generated, Table};
+use anyflow_plan::plan::{ColumnRef, Generated, Model, Table};
 use indexmap::{IndexMap, IndexSet};
 
 use crate::events::Events;
@@ -18,6 +18,8 @@ pub struct Sources<'a> {
     pub files: &'a IndexMap<String, Vec<String>>,
     /// The generated sources.
     pub generated: &'a IndexMap<String, Generated>,
+    /// The model whose codecs read them.
+    pub model: &'a Model,
 }
 
 impl Sources<'_> {
@@ -27,8 +29,9 @@ impl Sources<'_> {
     /// # Errors
     /// A dataset cannot be read.
     pub fn identities<'t>(&self, tables: impl Iterator<Item = &'t Table>) -> Result<IndexMap<String, String>> {
-        let columns = |table: &'t Table| table.columns.values().chain(&table.class);
-        let mut names: IndexSet<&str> = tables.flat_map(columns).map(|c: &ColumnRef| c.source.as_str()).collect();
+        let tables: Vec<&Table> = tables.collect();
+        let columns = tables.iter().flat_map(|table| table.columns.values().chain(&table.class));
+        let mut names: IndexSet<&str> = columns.map(|c: &ColumnRef| c.source.as_str()).collect();
         let generated = names.iter().filter_map(|name| self.generated.get(*name));
         let of_generators: Vec<&str> = generated.flat_map(|made| made.sources.values()).map(String::as_str).collect();
         names.extend(of_generators);
@@ -38,7 +41,8 @@ impl Sources<'_> {
                 // The sources of a generator have identities of their own.
                 Some(made) => drop(identities.insert(name.to_owned(), generation(made, IndexMap::new())?.key()?)),
                 None => {
-                    let content = Dataset::open(&self.paths(name))?.content()?;
+                    let read = tables.iter().flat_map(|table| table.columns_read(name, self.model));
+                    let content = Dataset::open(&self.paths(name))?.with_files(read).content()?;
                     let linked = content.linked().map(|linked| (format!("{name}, linked files"), linked));
                     identities.insert(name.to_owned(), content.files);
                     identities.extend(linked);

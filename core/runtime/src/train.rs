@@ -57,7 +57,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     }
     let mut trainee = Trainee { session, scorers };
     let loaded = Loaded { plugins: trainee.session.plugins.hashes(), weights: load_initial(plan, &trainee)? };
-    let sources = Sources { files: &plan.sources, generated: &plan.generated };
+    let sources = Sources { files: &plan.sources, generated: &plan.generated, model: &plan.model };
     let identities = sources.identities(plan.data.values())?;
     let job = identity::of_training(order, &loaded, &identities)?;
     let folder = TrainingFolder::open(order, &job)?;

@@ -4,6 +4,7 @@ mod fit;
 mod jpeg;
 mod orientation;
 mod others;
+mod resize;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

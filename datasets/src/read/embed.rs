@@ -176,7 +176,11 @@ impl<'a> Linked<'a> {
 
 /// True if no file has to be read. The type alone decides where it must change, so that all batches have one type.
 fn has_all_bytes(files: &ArrayRef) -> bool {
-    match files.data_type() {
+    let stored = match files.data_type() {
+        DataType::Dictionary(_, values) => values,
+        other => other,
+    };
+    match stored {
         DataType::Struct(_) => match files.as_struct().column_by_name("bytes") {
             Some(bytes) if *bytes.data_type() != DataType::Null => {
                 (0..files.len()).all(|row| bytes.is_valid(row) || files.is_null(row))

@@ -60,7 +60,9 @@ const COLUMN: &[u8] = &[
 ];
 
 /// Refuses an encoded footer whose lists are not backed by bytes, or whose columns are too many or nested too deeply.
-pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
+/// Returns the name of the first encrypted column.
+pub(super) fn check_encoded(footer: &[u8]) -> Result<Option<String>, String> {
+    let mut encrypted = None;
     let mut leaves = None;
     let mut chunks = 0u64;
     let mut walker = Walker::new(footer);
@@ -72,7 +74,7 @@ pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
         4 => {
             let wanted = leaves.ok_or(Flaw::Wrong("its row groups come before its schema"))?;
             walker.list(kind::STRUCT, |walker| {
-                chunks += group(walker)?;
+                chunks += group(walker, &mut encrypted)?;
                 if chunks > MAX_CHUNKS { Err(Flaw::Wrong("it has more than 1048576 column chunks")) } else { Ok(()) }
             })?;
             // The Parquet decoder compares the count of each group; here, only the total matters.
@@ -84,7 +86,7 @@ pub(super) fn check_encoded(footer: &[u8]) -> Result<(), String> {
         }
         _ => Ok(false),
     });
-    walked.map_err(|flaw| format!("its footer is invalid: {flaw}"))
+    walked.map(|()| encrypted).map_err(|flaw| format!("its footer is invalid: {flaw}"))
 }
 
 /// Walks the tree of columns, which is stored as a list. Returns the number of leaf columns.
@@ -128,17 +130,29 @@ fn schema(walker: &mut Walker<'_>) -> Walk<u64> {
     }
 }
 
-/// Walks a row group. Returns the number of its column chunks.
-fn group(walker: &mut Walker<'_>) -> Walk<u64> {
+/// Walks a row group. Returns the number of its column chunks. Notes the name of the first encrypted column.
+fn group(walker: &mut Walker<'_>, encrypted: &mut Option<String>) -> Walk<u64> {
     let mut chunks = 0;
     walker.record(GROUP, |walker, id, _| {
         if id != 1 {
             return Ok(false);
         }
         chunks = walker.list(kind::STRUCT, |walker| {
+            let mut name = Vec::new();
             walker.record(CHUNK, |walker, id, _| {
-                if id == 3 {
-                    walker.record(COLUMN, |_, _, _| Ok(false))?;
+                match id {
+                    3 => walker.record(COLUMN, |walker, id, _| {
+                        if id == 3 {
+                            walker.list(kind::BINARY, |walker| {
+                                name.push(walker.binary()?);
+                                Ok(())
+                            })?;
+                        }
+                        Ok(id == 3)
+                    })?,
+                    // It says with which key the pages are encrypted.
+                    8 => drop(encrypted.get_or_insert_with(|| String::from_utf8_lossy(&name.join(&b'.')).into_owned())),
+                    _ => {}
                 }
                 Ok(id == 3)
             })

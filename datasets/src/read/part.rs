@@ -49,7 +49,10 @@ impl Part {
         let source = DataFile::new(path)?;
         let footer = source.footer()?;
         let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
-        footer::check_encoded(&footer).map_err(corrupt)?;
+        if let Some(column) = footer::check_encoded(&footer).map_err(corrupt)? {
+            let what = format!("the encrypted column `{column}`");
+            return Err(DatasetError::Unsupported { path: path.to_path_buf(), what });
+        }
         let parquet = guarded(|| ParquetMetaDataReader::decode_metadata(&footer)).map_err(corrupt)?;
         let rows = footer::check_layout(&source, &parquet)?;
         if first_row.checked_add(rows).is_none() {

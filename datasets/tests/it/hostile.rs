@@ -395,3 +395,14 @@ proptest! {
         survives(folder.path());
     }
 }
+
+#[test]
+fn an_encrypted_column_is_named() {
+    // The key of the footer encrypts the pages of the second column.
+    let key = Struct(vec![(1, Struct(Vec::new()))]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.parquet");
+    std::fs::write(&path, whole().with(&[4, 0, 1, 1, 8], key).bytes()).unwrap();
+    let text = Dataset::open(&[path]).unwrap_err().to_string();
+    assert!(text.contains("the encrypted column `text` is not supported"), "{text}");
+}

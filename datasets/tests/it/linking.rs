@@ -3,9 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyflow_datasets::{Dataset, DatasetError, Feature, Features, TableWriter};
-use arrow::array::{Array, ArrayRef, BinaryArray, ListArray, RecordBatch, StringArray, StructArray, new_null_array};
+use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Features, TableWriter};
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, Int64Array, ListArray, RecordBatch, StringArray, StructArray, new_null_array,
+};
 use arrow::buffer::OffsetBuffer;
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field};
 
 use crate::support::value;
@@ -81,4 +84,47 @@ fn cells_with_bytes_link_to_nothing() {
         std::fs::write(folder.path().join("b"), "other!").unwrap();
         dataset.check_linked(&content).unwrap();
     }
+}
+
+#[test]
+fn texts_name_files_for_a_codec_of_files_alone() {
+    let texts = || StringArray::from(vec![Some("a"), None, Some("gone"), Some("b")]);
+    let lists = ListArray::new(
+        Arc::new(Field::new("item", DataType::Utf8, true)),
+        OffsetBuffer::from_lengths([1, 0, 1, 2]),
+        Arc::new(StringArray::from(vec!["a", "gone", "a", "b"])),
+        None,
+    );
+    let dictionary = cast(&texts(), &DataType::Dictionary(DataType::Int8.into(), DataType::Utf8.into())).unwrap();
+    let list = |item| Feature::List(Box::new(item));
+    let cases: [(ArrayRef, &str, Feature); 3] = [
+        (Arc::new(texts()), "Image", Feature::Image),
+        (dictionary, "Image", Feature::Image),
+        (Arc::new(lists), "List(Image)", list(Feature::Image)),
+    ];
+    for (cells, declared, feature) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let plain = Feature::from_arrow(cells.data_type());
+        let dataset = linking(folder.path(), plain, cells);
+        let plain = dataset.column("image").unwrap().clone();
+        let other = dataset.clone().with_files([("image", "Value(string)"), ("none", "Image")]);
+        assert_eq!((other.column("image").unwrap(), linked(&other)), (&plain, None));
+
+        let dataset = dataset.with_files([("image", declared)]);
+        assert_eq!(dataset.column("image").unwrap(), &feature);
+        assert!(linked(&dataset).is_some());
+        let batch = dataset.read(None, 0..4, 4).unwrap().next().unwrap().unwrap();
+        let batch = dataset.embed(batch).unwrap();
+        assert_eq!(batch.unreadable.iter().map(|bad| bad.row).collect::<Vec<_>>(), [2]);
+        let cells = dataset.cells(&batch.rows, "image").unwrap();
+        let second = match cells.get(3).unwrap() {
+            Some(Cell::Bytes(bytes)) => bytes.to_vec(),
+            Some(Cell::Files([first, second])) => [first.as_slice(), second].concat(),
+            other => panic!("{other:?}"),
+        };
+        assert!(second == b"second" || second == b"firstsecond");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let numbers = linking(folder.path(), value("int64"), Arc::new(Int64Array::from(vec![1])));
+    assert_eq!(numbers.with_files([("image", "Image")]).column("image").unwrap(), &value("int64"));
 }

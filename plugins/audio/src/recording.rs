@@ -5,6 +5,8 @@ mod au;
 mod caf;
 mod chunks;
 mod mix;
+mod opus;
+mod packets;
 mod pcm;
 mod stream;
 #[cfg(test)]
@@ -25,7 +27,7 @@ use mix::Mix;
 /// The most seconds that may be skipped: a day.
 const MAX_FROM: f64 = 86_400.0;
 /// The formats that [`read`] knows.
-const SUPPORTED: &str = "WAV, W64, AIFF, AU, CAF, FLAC, MP3, Ogg Vorbis and Ogg FLAC";
+const SUPPORTED: &str = "WAV, W64, AIFF, AU, CAF, FLAC, MP3, AAC (M4A, MP4), and Vorbis, Opus and FLAC in Ogg";
 
 /// The part of a recording that a codec reads, and how.
 #[derive(Clone, Copy, Debug)]

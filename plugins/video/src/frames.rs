@@ -1,9 +1,10 @@
 //! The codecs `gray` and `rgb`, animation <-> frames, and `gray-list` and `rgb-list`, list of images <-> frames.
 
-use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, Partial, descriptor::*};
 use image::DynamicImage;
 
 use crate::animation;
+use crate::excerpt::Excerpt;
 use crate::shape::Shape;
 
 /// Parameters of the file codecs.
@@ -12,13 +13,17 @@ const OF_FILES: &str = r#"{
     "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
     "fps": {"type": "number", "exclusiveMinimum": 0, "maximum": 100, "default": 8,
-            "description": "frames per second of decoded files"}
+            "description": "frames per second of decoded files"},
+    "from": {"type": "number", "minimum": 0, "maximum": 86400, "default": 0, "description": "seconds of the film that are skipped"},
+    "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 86400, "default": 86400, "description": "most seconds that are read; what follows is cut"},
+    "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to a film that ends early"}
 }"#;
 /// Parameters of the list codecs.
 const OF_LISTS: &str = r#"{
     "frames": {"type": "integer", "minimum": 1, "maximum": 256, "default": 8},
     "height": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
-    "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28}
+    "width": {"type": "integer", "minimum": 1, "maximum": 1024, "default": 28},
+    "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to an image that ends early"}
 }"#;
 
 /// Channels of a grey codec.
@@ -41,6 +46,7 @@ pub type RgbList = List<RGB>;
 /// A file of frames with `CHANNELS` channels.
 pub struct File<const CHANNELS: usize> {
     shape: Shape,
+    excerpt: Excerpt,
     fps: f64,
 }
 
@@ -70,11 +76,11 @@ impl<const CHANNELS: usize> Codec for File<CHANNELS> {
         if !(fps > 0.0 && fps <= 100.0) {
             return Err(Error::Parameters(format!("fps is {fps}; it must be above 0 and at most 100")));
         }
-        Ok(File { shape, fps })
+        Ok(File { shape, excerpt: Excerpt::new(parameters)?, fps })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        fill(array, animation::read(cell.bytes()?, self.shape)?, CHANNELS);
+        fill(array, animation::read(cell.bytes()?, self.shape, &self.excerpt)?, CHANNELS);
         Ok(())
     }
 
@@ -84,7 +90,10 @@ impl<const CHANNELS: usize> Codec for File<CHANNELS> {
 }
 
 /// A list of files, each a frame with `CHANNELS` channels.
-pub struct List<const CHANNELS: usize>(Shape);
+pub struct List<const CHANNELS: usize> {
+    shape: Shape,
+    partial: Partial,
+}
 
 impl<const CHANNELS: usize> Codec for List<CHANNELS> {
     type Element = f32;
@@ -103,16 +112,22 @@ impl<const CHANNELS: usize> Codec for List<CHANNELS> {
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        Shape::new(parameters).map(List)
+        #[derive(serde::Deserialize)]
+        struct Config {
+            #[serde(default)]
+            partial: Partial,
+        }
+        let Config { partial } = parameters.read()?;
+        Ok(List { shape: Shape::new(parameters)?, partial })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        fill(array, animation::read_list(cell.files()?, self.0)?, CHANNELS);
+        fill(array, animation::read_list(cell.files()?, self.shape, self.partial)?, CHANNELS);
         Ok(())
     }
 
     fn decode(&self, array: &[f32]) -> Result<OwnedCell, Error> {
-        animation::write_list(array, self.0, CHANNELS).map(OwnedCell::Files)
+        animation::write_list(array, self.shape, CHANNELS).map(OwnedCell::Files)
     }
 }
 

@@ -3,6 +3,7 @@
 mod animation;
 mod autoencoder;
 mod classifier;
+mod excerpt;
 mod frames;
 mod mp4;
 mod perceptrons;

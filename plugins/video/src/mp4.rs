@@ -9,22 +9,29 @@ mod decode;
 use anyflow_sdk::Error;
 use image::{DynamicImage, RgbaImage};
 
+use crate::excerpt::Excerpt;
 use crate::shape::{Shape, fitted, spread};
-use container::Track;
+use container::{Sample, Track};
+
+/// The most frames that are decoded.
+const MAX_DECODED: usize = 4096;
 
 /// True if the file has the signature of an MP4 file.
 pub(crate) fn is(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(b"ftyp")
 }
 
-/// As [`crate::animation::read`]. Decodes all frames, because they depend on each other, and drops skipped ones at
-/// once.
-pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Error> {
+/// As [`crate::animation::read`]. Decodes all frames from the last one before the excerpt that depends on no other, and drops
+/// skipped ones at once.
+pub(crate) fn read(bytes: &[u8], shape: Shape, excerpt: &Excerpt) -> Result<Vec<DynamicImage>, Error> {
     let track = Track::of(bytes)?;
-    let all = track.samples.len();
-    let sources: Vec<usize> = (0..shape.frames).map(|index| spread(index, shape.frames, all)).collect();
+    if let Some(loss) = &track.loss {
+        excerpt.partial.check(loss)?;
+    }
+    let Section { samples, first, count } = Section::of(&track, excerpt)?;
+    let sources: Vec<usize> = (0..shape.frames).map(|index| first + spread(index, shape.frames, count)).collect();
     let mut frames = Vec::with_capacity(shape.frames);
-    let shown = decode::each(&track, |at, frame| {
+    let shown = decode::each(&track, samples, |at, frame| {
         if sources.get(frames.len()) != Some(&at) {
             return Ok(());
         }
@@ -33,10 +40,45 @@ pub(crate) fn read(bytes: &[u8], shape: Shape) -> Result<Vec<DynamicImage>, Erro
         frames.extend(std::iter::repeat_n(frame, times));
         Ok(())
     })?;
+    let last = frames.last().filter(|_| track.loss.is_some()).cloned();
+    frames.extend(last.into_iter().cycle().take(shape.frames - frames.len()));
     if frames.len() < shape.frames {
-        return Err(Error::data(format!("only {shown} of the MP4 file's {all} frames are complete")));
+        let all = samples.len();
+        return Err(Error::data(format!("only {shown} of {all} frames of the MP4 file are complete")));
     }
     Ok(frames)
+}
+
+/// The frames to decode for an excerpt.
+struct Section<'t, 'a> {
+    /// In decoding order; the first one depends on no other.
+    samples: &'t [Sample<'a>],
+    /// The number of the excerpt's first frame among them, in display order.
+    first: usize,
+    /// The number of the excerpt's frames.
+    count: usize,
+}
+
+impl<'t, 'a> Section<'t, 'a> {
+    fn of(track: &'t Track<'a>, excerpt: &Excerpt) -> Result<Self, Error> {
+        let mut shown: Vec<i64> = track.samples.iter().map(|sample| sample.time).collect();
+        shown.sort_unstable();
+        let frames = excerpt.frames(&track.times(&shown))?;
+        let (first, last) = (shown[frames.start], shown[frames.end - 1]);
+        let starts = |sample: &Sample<'_>| sample.starts && sample.time <= first;
+        let begin = track.samples.iter().rposition(starts).unwrap_or(0);
+        let end = track.samples.iter().rposition(|sample| sample.time <= last).map_or(begin, |at| at + 1);
+        let samples = track.samples.get(begin..end).unwrap_or_default();
+        if samples.len() > MAX_DECODED {
+            return Err(Error::data(format!(
+                "the MP4 file has {} frames to decode; at most {MAX_DECODED} are read; `from` and `seconds` in the codec's \
+                 parameters cut it",
+                samples.len()
+            )));
+        }
+        let earlier = samples.iter().filter(|sample| sample.time < first).count();
+        Ok(Section { samples, first: earlier, count: frames.len() })
+    }
 }
 
 /// Converts a decoded frame to RGBA; called for the needed frames only.
@@ -95,14 +137,56 @@ mod tests {
         }
     }
 
+    fn excerpt(bytes: &[u8], frames: usize, more: serde_json::Value) -> Result<Vec<f64>, Error> {
+        let mut parameters = json!({"frames": frames, "height": 32, "width": 32, "fps": 8.0});
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let mut array = vec![0.0; frames * 1024];
+        Gray::new(&Parameters::new(parameters))?.encode(Cell::Bytes(bytes), &mut array)?;
+        Ok(middles(&array, 32))
+    }
+
+    #[test]
+    fn an_excerpt_has_the_frames_of_its_seconds() {
+        for (name, video) in GOOD {
+            let times = {
+                let track = Track::of(video).unwrap();
+                let mut shown: Vec<i64> = track.samples.iter().map(|sample| sample.time).collect();
+                shown.sort_unstable();
+                track.times(&shown)
+            };
+            let step = times.begin[1];
+            assert_eq!(times.begin.len(), 12, "{name}");
+            assert!((times.end - 12.0 * step).abs() < 1e-6, "{name}: {step} s, {} s", times.end);
+            let some = excerpt(video, 3, json!({"from": 5.0 * step + 1e-6, "seconds": 3.0 * step - 2e-6})).unwrap();
+            let near = some.iter().zip([14.0, 16.0, 18.0]).all(|(found, wanted)| (found - wanted).abs() < 0.7);
+            assert!(near, "{name}: {some:?}");
+            let text = excerpt(video, 3, json!({"from": 12.1 * step})).unwrap_err().to_string();
+            assert!(text.contains("the film lasts"), "{name}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_film_that_ends_early_says_how_much_is_there() {
+        // Its index stands before its frames.
+        let fragments = GOOD[2].1;
+        let last = (0..fragments.len()).rev().find(|at| fragments[*at..].starts_with(b"mdat")).unwrap();
+        let cut = &fragments[..last + 8];
+        let text = excerpt(cut, 2, json!({})).unwrap_err().to_string();
+        let there: usize = text.split("breaks off: ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+        assert!(there < 12 && text.contains(&format!("{there} of 12 frames are there")), "{text}");
+        assert!(text.contains("`partial: accept`"), "{text}");
+        let some = excerpt(cut, 2, json!({"partial": "accept"})).unwrap();
+        assert!((some[0] - 4.0).abs() < 0.7 && (some[1] - (2 * there + 2) as f64).abs() < 0.7, "{some:?} of {there}");
+    }
+
     #[test]
     fn refused_files_name_the_reason() {
         let refused: [(&[u8], &str); 9] = [
             (include_bytes!("../../../tests/corpus/video/no-index.mp4"), "no index"),
-            (include_bytes!("../../../tests/corpus/video/cut.mp4"), "breaks off: frame"),
+            (include_bytes!("../../../tests/corpus/video/cut.mp4"), "breaks off: "),
             (include_bytes!("../../../tests/corpus/video/no-pictures.mp4"), "no video track"),
             (include_bytes!("../../../tests/corpus/video/other-codec.mp4"), "coded as `mp4v`; only H.264"),
-            (include_bytes!("../../../tests/corpus/video/countless.mp4"), "4294967295 frames; at most 4096"),
+            (include_bytes!("../../../tests/corpus/video/countless.mp4"), "4294967295 frames; at most 262144"),
             (include_bytes!("../../../tests/corpus/video/countless-fragment.mp4"), "frames; at most 1048576"),
             (include_bytes!("../../../tests/corpus/video/frames-outside.mp4"), "at byte 4294967295"),
             (include_bytes!("../../../tests/corpus/video/vast.mp4"), "65520 x 65520 are too large"),

@@ -163,7 +163,7 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
 fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     compiled::absolute(&mut job);
     let Job::Run(plan) = &job else { return Err(CliError::internal("a pipeline is not a run")) };
-    let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?) };
+    let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?.with_files(plan.columns_read())) };
     let keep = match &dataset {
         None => args.keep.clone(),
         Some(dataset) => {

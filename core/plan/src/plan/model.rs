@@ -100,6 +100,21 @@ pub struct Model {
     pub denoisers: IndexMap<String, DenoiserConfig>,
 }
 
+impl Model {
+    /// What the codec of a stream or prompt declares of its cells, such as `Value(string)`.
+    pub fn feature(&self, stream: &str) -> Option<&str> {
+        let cells = self.streams.get(stream).map(|stream| &stream.cells);
+        cells.or_else(|| self.prompts.get(stream).map(|prompt| &prompt.cells))?.feature()
+    }
+}
+
+impl Type {
+    /// What the codec of cells declares of them; `None` for other values.
+    pub fn feature(&self) -> Option<&str> {
+        if let Form::Cells { feature, .. } = &self.form { Some(feature) } else { None }
+    }
+}
+
 /// The weights of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

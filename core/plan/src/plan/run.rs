@@ -32,6 +32,13 @@ pub struct RunPlan {
     pub bytes_per_row: u64,
 }
 
+impl RunPlan {
+    /// The columns that are read, and what their codecs declare of the cells.
+    pub fn columns_read(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.inputs.values().filter_map(|input| Some((input.column.as_str(), input.kind.feature()?)))
+    }
+}
+
 /// A column to read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {

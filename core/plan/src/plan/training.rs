@@ -93,6 +93,14 @@ pub struct Table {
     pub classes: Vec<String>,
 }
 
+impl Table {
+    /// The columns of a source that are read as cells, and what their codecs declare of the cells.
+    pub fn columns_read<'a>(&'a self, source: &'a str, model: &'a Model) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let columns = self.columns.iter().filter(move |(_, column)| column.source == source);
+        columns.filter_map(|(stream, column)| Some((column.column.as_str(), model.feature(stream)?)))
+    }
+}
+
 /// A column of a source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ColumnRef {

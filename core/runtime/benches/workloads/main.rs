@@ -2,6 +2,7 @@
 //! untimed warm-up, and prints one line of JSON. `cargo bench` names no workload, so it does nothing.
 #![allow(clippy::print_stdout, reason = "a command-line program speaks on standard output")]
 
+mod images;
 mod latents;
 mod limit;
 mod network;
@@ -54,6 +55,7 @@ enum Work {
     Unet,
     UnetTiny,
     Latents,
+    Images,
 }
 
 fn main() -> Result<()> {
@@ -82,5 +84,6 @@ fn run(work: Work, given: &Tensors, clock: Clock) -> Result<(report::Line, Tenso
         Work::Unet => unet::run(unet::SD15, given, clock),
         Work::UnetTiny => unet::run(unet::TINY, given, clock),
         Work::Latents => latents::run(clock),
+        Work::Images => images::run(given, clock),
     }
 }

@@ -26,6 +26,8 @@ pub struct Codec {
     shape: Vec<i64>,
     /// Kind of the cells that it reads and writes.
     cell: CellKind,
+    /// What it declares of them, such as `Value(string)`.
+    feature: String,
     /// Names of classes, of a codec of class numbers that has a parameter `names`.
     classes: Vec<String>,
 }
@@ -48,8 +50,8 @@ impl Codec {
         let kind = view::kind_of(dtype).and_then(|kind| Some((kind, view::data_type(kind)?)));
         let (kind, dtype) = kind.ok_or_else(|| RunError::Internal(format!("{}: dtype {dtype}", of.component)))?;
         let known = of.plugin.descriptor.codecs.iter().find(|codec| codec.id == component.id);
-        let cell =
-            known.map(|codec| codec.cell).ok_or_else(|| of.error("create", "its descriptor lacks this codec"))?;
+        let known = known.ok_or_else(|| of.error("create", "its descriptor lacks this codec"))?;
+        let (cell, feature) = (known.cell, known.feature.clone());
         let names = component.parameters.get("names").and_then(serde_json::Value::as_array);
         let classes = names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_string)).collect();
         let interface = of.plugin.codecs.ok_or_else(|| of.error("create", "the plugin has no codecs"))?;
@@ -57,7 +59,7 @@ impl Codec {
         // SAFETY: all arguments live until the call returns.
         let create = |id, text, report, instance| unsafe { create(id, text, report, instance) };
         let made = Made::new(of, &plugins.with_files(component)?, &create, interface.destroy)?;
-        Ok(Codec { interface, made, kind, dtype, shape: shape.clone(), cell, classes })
+        Ok(Codec { interface, made, kind, dtype, shape: shape.clone(), cell, feature, classes })
     }
 
     /// Shape of the array, without the row axis.
@@ -68,6 +70,11 @@ impl Codec {
     /// Type of the array's elements.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// What it declares of its cells, such as `Value(string)`.
+    pub fn feature(&self) -> &str {
+        &self.feature
     }
 
     /// The cells of a column as this codec reads them: a codec of integers takes whole floats, and words that name its

@@ -39,20 +39,8 @@ pub fn features(plan: &RunPlan, order: &Order, inputs: &Features) -> Result<Feat
 /// `kind`, the type of value `name`, is not of cells.
 pub fn feature_of(name: &str, kind: Option<&Type>) -> Result<Feature> {
     match kind.map(|kind| &kind.form) {
-        Some(Form::Cells { feature, .. }) => parse_feature(feature),
+        Some(Form::Cells { feature, .. }) => Feature::declared(feature)
+            .ok_or_else(|| RunError::Internal(format!("a codec declares the unknown feature {feature:?}"))),
         _ => Err(RunError::Internal(format!("value {name} does not hold cells"))),
-    }
-}
-
-/// Parses a feature of a descriptor: `Image`, `Value(string)`, `List(Value(float32))`.
-fn parse_feature(text: &str) -> Result<Feature> {
-    let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
-    match (text, call) {
-        (_, Some(("Value", dtype))) => Ok(Feature::Value(dtype.into())),
-        (_, Some(("List", item))) => Ok(Feature::List(Box::new(parse_feature(item)?))),
-        ("Image", _) => Ok(Feature::Image),
-        ("Audio", _) => Ok(Feature::Audio { sampling_rate: None }),
-        ("Video", _) => Ok(Feature::Video),
-        _ => Err(RunError::Internal(format!("a codec declares the unknown feature {text:?}"))),
     }
 }

@@ -62,7 +62,7 @@ impl<'a> ShardReader<'a> {
             }
             (false, false) => {
                 let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
-                let dataset = Dataset::open(&paths)?;
+                let dataset = Dataset::open(&paths)?.with_files(plan.columns_read());
                 let filter = selection.filter.as_deref().map(RowFilter::parse).transpose()?;
                 let rows = selected(&dataset, filter.as_ref())?;
                 let rows = rows.slice(selection.skip..selection.skip.saturating_add(most));

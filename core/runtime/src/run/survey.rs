@@ -41,7 +41,7 @@ pub fn survey(order: &SurveyOrder, events: &Events) -> Result<Survey> {
         allow_only(hashes.iter().cloned());
     }
     let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
-    let dataset = Dataset::open(&paths)?;
+    let dataset = Dataset::open(&paths)?.with_files(order.plan.columns_read());
     let threads = order.threads as usize;
     let key = order.key.as_deref();
     let source = InputSource { plan: &order.plan, dataset: &dataset, columns: None, key, threads };

@@ -74,7 +74,9 @@ impl SourceReader<'_> {
     /// Errors of the dataset and of `take`; a codec failed as a whole.
     pub fn read(&self, mut take: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         let paths: Vec<PathBuf> = self.reading.files[self.name].iter().map(PathBuf::from).collect();
-        let dataset = Dataset::open(&paths)?;
+        let codecs = &self.reading.session.codecs;
+        let read = self.columns().map(|(stream, column)| (column.column.as_str(), codecs[stream].feature()));
+        let dataset = Dataset::open(&paths)?.with_files(read);
         let mut columns: IndexSet<&str> =
             self.columns().map(|(_, column)| column).chain(self.class()).map(|c| c.column.as_str()).collect();
         columns.extend(self.table.join.as_deref());

@@ -1,7 +1,8 @@
 //! Brings images to a size.
 
-use image::imageops::FilterType;
 use image::{DynamicImage, ImageBuffer, Rgb, RgbImage, Rgba};
+
+use super::resize::resized;
 
 /// How an image of other proportions gets the size of a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
@@ -38,8 +39,8 @@ impl Frame {
             return image;
         }
         match self.fit {
-            ImageFit::Stretch => image.resize_exact(width, height, FilterType::Lanczos3),
-            ImageFit::Crop => self.middle_of(&image).resize_exact(width, height, FilterType::Lanczos3),
+            ImageFit::Stretch => resized(&image, width, height),
+            ImageFit::Crop => resized(&self.middle_of(&image), width, height),
             ImageFit::Pad => self.padded(&image),
         }
     }
@@ -76,7 +77,7 @@ impl Frame {
         let scale = scale(self.width, image.width()).min(scale(self.height, image.height()));
         let side = |side: u32, most: u32| ((f64::from(side) * scale).round_ties_even() as u32).clamp(1, most);
         let (width, height) = (side(image.width(), self.width), side(image.height(), self.height));
-        let image = image.resize_exact(width, height, FilterType::Lanczos3).into_rgb16();
+        let image = resized(image, width, height).into_rgb16();
         let before = |outer: u32, inner: u32| (f64::from(outer - inner) / 2.0).round_ties_even() as i64;
         let (left, top) = (before(self.width, width), before(self.height, height));
         let mut frame = ImageBuffer::from_pixel(self.width, self.height, Rgb([257 * u16::from(self.level()); 3]));

@@ -88,9 +88,9 @@ impl Head {
         let (all, complete) = layout.coefficients();
         if complete < all {
             let count = layout.scans;
-            reader.partial.check(format!(
-                "the image ends early: its {count} scans complete {complete} of {all} coefficients"
-            ))?;
+            reader
+                .partial
+                .check(format!("the image ends early: its {count} scans complete {complete} of {all} coefficients"))?;
             return Ok(self.decode(&Filled::plain(coded), false).pixels);
         }
         let first = self.decode(&Filled::new(coded, &layout.seams, 0), true);

@@ -161,7 +161,8 @@ fn a_large_jpeg_that_ends_early_is_told_from_one_with_a_blank_end() {
     for (end, least, most) in [(whole.len() - 40, 120, 239), (whole.len() / 2, 30, 100), (700, 0, 8)] {
         for cut in [ended(end), whole[..end].to_vec()] {
             let text = refusal(&cut);
-            let lines = text.strip_prefix("the image ends early: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+            let lines =
+                text.strip_prefix("the image ends early: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
             assert!(lines.is_some_and(|lines: usize| (least..=most).contains(&lines)), "{end} bytes: {text}");
         }
     }
@@ -173,9 +174,8 @@ fn a_large_jpeg_that_ends_early_is_told_from_one_with_a_blank_end() {
 #[test]
 fn a_jpeg_that_lacks_parts_between_restart_markers_ends_early() {
     let whole = corpus!("good-restarts.jpeg");
-    let marks: Vec<usize> = (2..whole.len() - 1)
-        .filter(|at| whole[*at] == 0xFF && (0xD0..=0xD7).contains(&whole[*at + 1]))
-        .collect();
+    let marks: Vec<usize> =
+        (2..whole.len() - 1).filter(|at| whole[*at] == 0xFF && (0xD0..=0xD7).contains(&whole[*at + 1])).collect();
     let without = |from: usize, to: usize| [&whole[..marks[from]], &whole[marks[to]..]].concat();
     for lost in [without(0, 1), [&whole[..marks[0]], &[0xFF, 0xD9]].concat(), whole[..marks[1]].to_vec()] {
         assert!(refusal(&lost).contains("of 48 lines are there"), "{}", refusal(&lost));
@@ -314,6 +314,17 @@ fn resized_images_are_those_of_pillow() {
         let found = levels(&frame.place(image.clone().into()).into_rgb8(), &rgb(pillow));
         assert!(found <= 7, "{fit:?}: {found} levels");
     }
+}
+
+#[test]
+fn resized_large_images_are_those_of_pillow() {
+    let pixel = |x: u32, y: u32| [(x * y / 300 % 256) as u8, (x * 2 % 256) as u8, ((x + y) / 5 % 256) as u8];
+    let image = RgbImage::from_fn(640, 480, |x, y| Rgb(pixel(x, y)));
+    let gray = GrayImage::from_fn(640, 480, |x, y| Luma([pixel(x, y)[0]]));
+    let frame = Frame { width: 33, height: 21, fit: ImageFit::Stretch, background: 0.0 };
+    let color = levels(&frame.place(image.into()).into_rgb8(), &rgb(corpus!("good-resized-large.png")));
+    let gray = levels(&frame.place(gray.into()).into_rgb8(), &rgb(corpus!("good-resized-large-gray.png")));
+    assert!(color <= 1 && gray <= 1, "{color} and {gray} levels");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::reading::Reading;
 use super::startup;
-use super::work::{Peer, Program, Work};
+use super::work::{self, Peer, Program, Work};
 use crate::process;
 use crate::test::ONE_THREAD;
 use crate::workspace::Workspace;
@@ -149,6 +149,7 @@ impl Peers {
                 startup::watch(command)
             }
             "peer_io.py" => self.script(peer, &["--dir".into(), folder.join("io")]),
+            work::IMAGES => self.script(peer, &[folder.join("images.given")]),
             _ => self.script(peer, &[]),
         }
     }

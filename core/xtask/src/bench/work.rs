@@ -56,14 +56,19 @@ impl Work {
 const TRAIN: &str = "peer_mlp_train.py";
 const REQUESTS: &str = "peer_requests.py";
 const UNET: &str = "peer_unet_sd15.py";
+/// Gets the file that both sides read.
+pub const IMAGES: &str = "images.py";
 
 /// Tolerance of f32 with another order of sums, after one network call or some dozens of steps.
 const F32: Option<f64> = Some(1e-4);
 /// Tolerance of bf16 with its 8 bits against f32, for a forward and backward pass.
 const BF16: Option<f64> = Some(0.1);
 
+/// Tolerance of two decoders of JPEG files, which round and smooth colours differently.
+const DECODERS: Option<f64> = Some(0.02);
+
 /// All workloads.
-pub const WORKS: [Work; 10] = [
+pub const WORKS: [Work; 11] = [
     Work {
         name: "train-512",
         ours: Program::Workload("train-512"),
@@ -132,6 +137,13 @@ pub const WORKS: [Work; 10] = [
         peers: &[Peer { ratio: "ratio", script: "peer_io.py", arguments: &HF_TORCH }],
         tolerance: None,
         limit: Some(Limit::Copy),
+    },
+    Work {
+        name: "images",
+        ours: Program::Workload("images"),
+        peers: &[Peer { ratio: "ratio", script: IMAGES, arguments: &[] }],
+        tolerance: DECODERS,
+        limit: None,
     },
     Work {
         name: "startup",

@@ -115,11 +115,26 @@ impl Mix {
                 self.frames
             )));
         }
-        let frames = (decoded.frames() as u64).min(self.end - self.frames);
+        self.take(decoded.frames(), |buffer| decoded.copy_to_vec_interleaved(buffer));
+        Ok(())
+    }
+
+    /// Receives decoded frames of the channels and the rate that the recording began with.
+    pub(super) fn push_interleaved(&mut self, samples: &[f32]) {
+        self.take(samples.len() / self.power.len().max(1), |buffer| {
+            buffer.clear();
+            buffer.extend(samples.iter().map(|sample| f64::from(*sample)));
+        });
+    }
+
+    /// Keeps those of the next frames that are in the excerpt. `copy` gives them, interleaved.
+    fn take(&mut self, frames: usize, copy: impl FnOnce(&mut Vec<f64>)) {
+        let channels = self.power.len();
+        let frames = (frames as u64).min(self.end - self.frames);
         let first = self.skipped.saturating_sub(self.frames).min(frames);
         let taken = (frames - first).min((self.most - self.mono.len()) as u64);
         if taken > 0 {
-            decoded.copy_to_vec_interleaved(&mut self.buffer);
+            copy(&mut self.buffer);
             for frame in self.buffer.chunks_exact(channels).skip(first as usize).take(taken as usize) {
                 let sample = match self.channel {
                     Some(channel) => frame[channel],
@@ -130,7 +145,6 @@ impl Mix {
             }
         }
         self.frames += frames;
-        Ok(())
     }
 
     /// A file that ends early: the row fails, unless the codec takes what is there. `stated` counts the frames that the

@@ -10,7 +10,7 @@ use symphonia::default::get_codecs;
 
 use super::chunks::Extent;
 use super::mix::Mix;
-use super::stream::damaged;
+use super::packets::damaged;
 
 /// Frames that are decoded at once.
 const PACKET: u64 = 8192;

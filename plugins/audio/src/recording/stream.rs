@@ -3,25 +3,34 @@
 use std::io::{Cursor, ErrorKind};
 
 use anyflow_sdk::Error;
+use anyflow_sdk::content::{FileContent, Medium};
 use symphonia::core::codecs::audio::AudioDecoderOptions;
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_FLAC, CODEC_ID_MP3};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_AAC, CODEC_ID_FLAC, CODEC_ID_MP3, CODEC_ID_OPUS};
 use symphonia::core::errors::Error as Failure;
 use symphonia::core::formats::probe::Hint;
-use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::formats::{FormatOptions, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::default::{get_codecs, get_probe};
 
 use super::mix::Mix;
+use super::opus;
+use super::packets::{damaged, next};
 
-/// Frames by which an MP3 file may miss the number that it states, or that its length suggests: one packet.
+/// Frames by which a file may miss the number that it states, or that its length suggests: one packet.
 const MP3_SLACK: u64 = 1152;
+const AAC_SLACK: u64 = 1024;
 
 /// True if the bytes begin like a format that symphonia reads.
 pub(super) fn is(bytes: &[u8]) -> bool {
-    let opus = bytes.get(28..36) == Some(b"OpusHead");
     match bytes {
-        [b'O', b'g', b'g', b'S', ..] => !opus,
+        [b'O', b'g', b'g', b'S', ..] => true,
+        // Sounds in MP4 files, also those of films.
+        [_, _, _, _, b'f', b't', b'y', b'p', ..] => {
+            FileContent::of(bytes).is_some_and(|content| content.medium != Some(Medium::Image))
+        }
+        // AAC in ADTS: twelve bits of sync, layer 0.
+        [0xFF, second, ..] if second & 0xF6 == 0xF0 => true,
         [b'f', b'L', b'a', b'C', ..] | [b'I', b'D', b'3', ..] => true,
         // Eleven bits of sync, a version that exists, layer III, and a rate that exists.
         [0xFF, second, third, ..] => {
@@ -53,6 +62,9 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
     if let (Some(rate), 1..) = (parameters.sample_rate, channels) {
         mix.begin(rate, channels)?;
     }
+    if parameters.codec == CODEC_ID_OPUS {
+        return opus::decode(reader.as_mut(), track, channels, mix);
+    }
     let mut decoder = get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).map_err(damaged)?;
     let mut cut = false;
     while let Some(packet) = next(reader.as_mut(), &mut cut)? {
@@ -81,29 +93,15 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
             Err(failure) => return Err(damaged_after(failure, mix)),
         }
     }
-    let slack = if parameters.codec == CODEC_ID_MP3 { MP3_SLACK } else { 0 };
+    let slack = match parameters.codec {
+        CODEC_ID_MP3 => MP3_SLACK,
+        CODEC_ID_AAC => AAC_SLACK,
+        _ => 0,
+    };
     if cut || stated.is_some_and(|all| mix.frames().saturating_add(slack) < all) {
         mix.ends_early(stated)?;
     }
     Ok(())
-}
-
-/// The next packet, or none at the end; `cut` becomes true if the file ends inside of a packet.
-fn next(reader: &mut dyn FormatReader, cut: &mut bool) -> Result<Option<symphonia::core::packet::Packet>, Error> {
-    match reader.next_packet() {
-        Ok(packet) => Ok(packet),
-        Err(Failure::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => {
-            *cut = true;
-            Ok(None)
-        }
-        // Another recording follows in the same file.
-        Err(Failure::ResetRequired) => Ok(None),
-        Err(failure) => Err(damaged(failure)),
-    }
-}
-
-pub(super) fn damaged(failure: Failure) -> Error {
-    Error::data(format!("the recording is damaged: {failure}"))
 }
 
 fn damaged_after(failure: Failure, mix: &Mix) -> Error {

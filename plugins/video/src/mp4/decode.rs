@@ -9,30 +9,31 @@ use shiguredo_mp4::bitstream::h264::{self, H264NalUnitType, H264Sps, LengthSize}
 use shiguredo_mp4::boxes::Avc1Box;
 
 use super::MakeFrame;
-use super::container::Track;
+use super::container::{Sample, Track};
 use crate::shape::{MAX_BYTES, MAX_SIDE};
 
 /// The most pixels of all frames together: a few seconds of work.
 const MAX_PIXELS: u64 = 1 << 30;
 const START: [u8; 4] = [0, 0, 0, 1];
 
-/// Passes each frame with its number to `take`, in display order. Returns the number of frames.
+/// Passes each frame of the samples with its number to `take`, in display order. Returns the number of frames.
 ///
 /// # Errors
 ///
 /// A frame is damaged, too large, or of a form of H.264 that OpenH264 does not support; or an error of `take`.
 pub(super) fn each(
     track: &Track<'_>,
+    samples: &[Sample<'_>],
     mut take: impl FnMut(usize, MakeFrame<'_>) -> Result<(), Error>,
 ) -> Result<usize, Error> {
     // Flushing after each frame would give frames in decoding order.
     let config = DecoderConfig::new().flush_after_decode(Flush::NoFlush);
     let api = OpenH264API::from_source();
     let mut decoder = Decoder::with_api_config(api, config).map_err(|error| Error::Failed(error.to_string()))?;
-    let mut units = Units { count: track.samples.len() as u64, bytes: Vec::new() };
+    let mut units = Units { count: samples.len() as u64, bytes: Vec::new() };
     let mut shown = 0;
     let mut entry = None;
-    for (at, sample) in track.samples.iter().enumerate() {
+    for (at, sample) in samples.iter().enumerate() {
         let wrong = |error: &dyn std::fmt::Display| Error::data(format!("frame {at} of the MP4 file: {error}"));
         units.bytes.clear();
         let description = &track.entries[sample.entry];
@@ -56,7 +57,7 @@ pub(super) fn each(
 
 /// NAL units in the decoder's format, without those of unsupported layers.
 struct Units {
-    /// Samples of the track.
+    /// Samples to decode.
     count: u64,
     /// The units, each preceded by a start code.
     bytes: Vec<u8>,

@@ -56,7 +56,7 @@ pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
         }
         (false, false) => {}
     }
-    let dataset = open(inputs)?;
+    let dataset = open(inputs)?.with_files(plan.columns_read());
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }

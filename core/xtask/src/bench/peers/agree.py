@@ -8,6 +8,7 @@ import json, re, sys
 import torch
 from safetensors.torch import load_file, save_file
 import ddim_loop
+import images
 
 PARTS = {'i': 'input', 'e.0': 'time.0', 'e.2': 'time.1', 'on': 'output.norm', 'o': 'output'}
 OF_BLOCK = {'n1': 'norm', 'l1': 'up', 't': 'time', 'n2': 'inner', 'l2': 'down'}
@@ -44,6 +45,8 @@ def peer(work):
 
 
 def exported(work):
+    if work == 'images':
+        return {'file': torch.frombuffer(bytearray(images.photo()), dtype=torch.uint8)}
     network, left = peer(work)
     tensors = {'weight.' + named(name, work): value.detach().clone() for name, value in network.named_parameters()}
     if work in TRAIN:
@@ -58,6 +61,8 @@ def exported(work):
 
 def expected(work, given, found):
     """What the peer computes from the same start."""
+    if work == 'images':
+        return {'pixels': torch.from_numpy(images.pixels(given['file'].numpy().tobytes()))}
     network, _ = peer(work)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
