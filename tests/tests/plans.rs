@@ -31,7 +31,9 @@ fn pretrained() -> tempfile::TempDir {
     }
     let script = std::fs::read_to_string(original.join("fetch.sh")).unwrap();
     for call in script.lines().filter_map(|line| line.trim_start().strip_prefix("fetch ")) {
-        std::fs::write(copy.join("weights").join(call.split(' ').next().unwrap()), "").unwrap();
+        let file = copy.join("weights").join(call.split(' ').next().unwrap());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "").unwrap();
     }
     folder
 }

@@ -3,9 +3,7 @@
 use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::transformer::{LayerNorm, Projection, TokenRows, Vectors, causal};
-use anyflow_sdk::{
-    Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Role, RoleDescriptor, TOKENS, descriptor::*,
-};
+use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Role, RoleDescriptor, TOKENS};
 
 use crate::layers::{Layer, Shape};
 use crate::output::{Output, OutputConfig, VECTORS, projected};
