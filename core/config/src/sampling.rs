@@ -4,9 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::sampler::Shared;
 use crate::schedule::STEPS;
-use crate::{
-    Family, Keyed, Kinds, Resample, Sampler, ScheduleConfig, Spacing, SpacingEnd, SpacingLaw, Stride,
-};
+use crate::{Family, Keyed, Kinds, Resample, Sampler, ScheduleConfig, Spacing, SpacingEnd, SpacingLaw, Stride};
 
 /// A sampler and the keys that all samplers share.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,8 @@ impl Session {
     /// The codec refuses the text; errors of plugins.
     pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
         for (name, config) in &model.denoisers {
-            let stated = config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
+            let stated =
+                config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
             let all = stated.map(|(prompt, absent)| self.tokens(prompt, absent, &model.prompts[prompt].tokens));
             let all = all.collect::<Result<Vec<_>>>()?;
             if all.is_empty() {

@@ -92,7 +92,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let seconds = started.elapsed().as_secs_f64();
     let stats = compute.stats();
     let [prompt_rows, encoded_prompts] = compute.prompt_rows();
-    let result = json!({
+    let mut result = json!({
         "rows": summary.rows,
         "failed": summary.failed,
         "shards": summary.shards,
@@ -100,11 +100,13 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "seconds": seconds,
         "rows_per_second": (reader.rows() - done) as f64 / seconds.max(1e-9),
         "network_calls": stats.steps,
-        "prompt_rows": prompt_rows,
-        "encoded_prompts": encoded_prompts,
         "row_steps": stats.row_steps,
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
+    if prompt_rows > 0 {
+        result["prompt_rows"] = prompt_rows.into();
+        result["encoded_prompts"] = encoded_prompts.into();
+    }
     events.end("rows", result.as_object().cloned().unwrap_or_default());
     let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
     // A command that finds all rows finished has no figures to tell.

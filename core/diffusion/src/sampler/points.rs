@@ -146,7 +146,13 @@ impl Visit<'_> {
             }
             Some(StepLaw::Linspace) if all > 1 && index + 1 == all => last,
             Some(StepLaw::Linspace) => self.rounded(index as f64 * (last / (all.max(2) - 1) as f64)),
-            None => if index == 0 { 0.0 } else { last },
+            None => {
+                if index == 0 {
+                    0.0
+                } else {
+                    last
+                }
+            }
         };
         let first = if self.spacing.step_law() == Some(StepLaw::Trailing) { 0 } else { self.spacing.spare };
         (first..first + count).rev().map(step).collect()

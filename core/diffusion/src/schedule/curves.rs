@@ -99,7 +99,10 @@ impl Curve for Flow {
     /// With a shift, from pure noise on: Esser et al. 2024, "Scaling rectified flow transformers", eq. (23).
     fn times(&self, steps: usize) -> Vec<f64> {
         let time = |left: usize| left as f64 / steps as f64;
-        (0..=steps).rev().map(|left| self.shift.map_or(T_MAX_FLOW * time(left), |shift| shifted(shift, time(left)))).collect()
+        (0..=steps)
+            .rev()
+            .map(|left| self.shift.map_or(T_MAX_FLOW * time(left), |shift| shifted(shift, time(left))))
+            .collect()
     }
 }
 

@@ -199,8 +199,7 @@ fn prompts_without_weight_and_networks_without_prompt_are_rejected() {
     let engine = engine(vec![("d", network(Modulation::Shift, &["a"]))], 8);
     let given = |weight| Observed::Prompt { value: normal(4, &TOKENS), weight, instead: None };
     for weight in [0.0, -1.0, f64::NAN] {
-        let refused =
-            engine.handle().submit(request(given(weight), Vec::new()));
+        let refused = engine.handle().submit(request(given(weight), Vec::new()));
         assert!(matches!(refused, Err(EngineError::Request(_))), "{weight}");
     }
     let deaf = Network::Part(config::UnetMlp { width: 16, embedding: 8, groups: 4 }.into());

@@ -89,7 +89,9 @@ fn check(sampler: &Sampling, denoiser: &str, model: &ModelGraph, at: Span, repor
 
 fn problem(misfit: SpacingMisfit, sampler: &Sampling, stream: String, schedule: &ScheduleConfig) -> SpacingProblem {
     match misfit {
-        SpacingMisfit::NoSteps { law } => SpacingProblem::SpacingWithoutSteps { law, stream, schedule: schedule.name() },
+        SpacingMisfit::NoSteps { law } => {
+            SpacingProblem::SpacingWithoutSteps { law, stream, schedule: schedule.name() }
+        }
         SpacingMisfit::TooManySteps { steps, most } => SpacingProblem::SpacingTooManySteps { steps, most },
         SpacingMisfit::Beyond { step, last } => SpacingProblem::SpacingBeyond { step, last },
         SpacingMisfit::Stride => SpacingProblem::SpacingStride { sampler: sampler.sampler.name() },

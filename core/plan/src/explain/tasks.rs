@@ -76,7 +76,9 @@ fn observed(stream: &str, role: &StreamRole) -> Vec<String> {
         StreamRole::Observe { from, .. } if from == stream => vec![stream.to_string()],
         StreamRole::Observe { from, .. } => vec![format!("{stream} = {from}")],
         StreamRole::Inpaint { mask, .. } => vec![format!("{stream} (mask {mask})")],
-        StreamRole::Condition { from, .. } => from.values().map(|weight| format!("prompt {stream} x {weight}")).collect(),
+        StreamRole::Condition { from, .. } => {
+            from.values().map(|weight| format!("prompt {stream} x {weight}")).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -41,7 +41,12 @@ pub(crate) fn resolve_diffusion(
     }
     for InsteadSpec { condition, by } in spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead) {
         if streams.replace_condition(&condition.value, by.value.clone()).is_none() {
-            unknown("condition", condition, spec.roles.condition.iter().map(|(tokens, _)| tokens.value.as_str()), report);
+            unknown(
+                "condition",
+                condition,
+                spec.roles.condition.iter().map(|(tokens, _)| tokens.value.as_str()),
+                report,
+            );
         }
     }
     let guidance = spec.roles.guidance.as_ref().map(|written| written.guidance.clone());

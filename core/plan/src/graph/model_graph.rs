@@ -88,7 +88,10 @@ impl ModelGraph<'_> {
         let Some((_, Some(plan))) = self.denoisers.get(denoiser) else { return Vec::new() };
         let own = |name: &String| self.streams.get(name)?.plan.as_ref()?.schedule.as_ref();
         let streams = self.diffused(denoiser).into_iter();
-        streams.map(|name| (own(&name).unwrap_or(&plan.schedule), name)).map(|(schedule, name)| (name, schedule)).collect()
+        streams
+            .map(|name| (own(&name).unwrap_or(&plan.schedule), name))
+            .map(|(schedule, name)| (name, schedule))
+            .collect()
     }
 
     /// Everything that guidance of the denoiser can point towards: its streams and prompts.

@@ -1,8 +1,8 @@
 //! Keys of a model.
 
 use anyflow_config::{
-    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm, defaulted,
-    json, optional, required,
+    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm,
+    defaulted, json, optional, required,
 };
 
 use super::{FORMAT, NAME, NAMES};
