@@ -117,12 +117,14 @@ fn another_prompt_takes_the_place_of_a_condition_or_of_none() {
     let branch = |instead: &str| format!("condition: {{meaning: 1.0}}, guidance: {{kind: cfg, scale: 0.0{instead}}}, ");
     let (replaced, _) = run("replaced", &data, &branch(", instead: {meaning: meaning}"));
     assert_eq!(replaced, meant);
-    let zeros = [0; 4].map(OwnedCell::I64);
+    let zeros = column("zeros", &["zero"; 4]);
+    let (zeros, _) = run("of-zeros", &zeros, "condition: {meaning: 1.0}, ");
+    assert_ne!(zeros, meant);
     assert_eq!(run("dropped", &data, &branch("")).0, zeros);
     assert_eq!(run("nothing", &data, "").0, zeros);
 
     let repeated = column("repeated", &words.repeat(8));
     let (labels, result) = run("repeated-run", &repeated, "condition: {meaning: 1.0}, ");
-    assert_eq!(labels, meant.repeat(8));
+    assert_eq!(labels, meant.iter().cycle().take(32).cloned().collect::<Vec<_>>());
     assert_eq!([&result["prompt_rows"], &result["encoded_prompts"]], [32, 4]);
 }

@@ -85,7 +85,9 @@ def points(name, scheduler):
     times = [float(t) for t in scheduler.timesteps]
     if name.startswith(("DDIM", "DDPM")):
         squared = [float(scheduler.alphas_cumprod[int(t)]) for t in times]
-        end = float(getattr(scheduler, "final_alpha_cumprod", torch.tensor(1.0)))
+        last = int(times[-1]) - scheduler.config.num_train_timesteps // len(times)
+        final = getattr(scheduler, "final_alpha_cumprod", torch.tensor(1.0))
+        end = float(scheduler.alphas_cumprod[last] if last >= 0 else final)
         pairs = [(math.sqrt(a), math.sqrt(1 - a)) for a in [*squared, end]]
     elif name.startswith("Flow"):
         pairs = [(1 - float(s), float(s)) for s in scheduler.sigmas]

@@ -10,7 +10,7 @@ const AUDIO: &str = "image-to-audio.yaml";
 
 /// A case whose codec of words also wants files, and names `files`.
 fn case(files: &str) -> Case {
-    let mut case = Case::of(AUDIO).edit_model("use: text/words,", &format!("use: text/words, files: {files},"));
+    let mut case = Case::of(AUDIO).edit_model("use: text/words\n", &format!("use: text/words\n      files: {files}\n"));
     case.catalog.plugins["text"].0.codecs[0]
         .parameters
         .insert("files".into(), json!({"type": "object", "format": "files"}));

@@ -163,3 +163,28 @@ fn tokens_become_nested_lists() {
     let kind = plan.values["meaning.numbers"].kind.to_string();
     assert!(kind.ends_with("cells (lists of lists of numbers, List(List(Value(float32))))"), "{kind}");
 }
+
+#[test]
+fn what_stands_for_an_absent_prompt_is_one_thing() {
+    const TOKENS: &str = "module: text/prompt, tokens: [1, 64]";
+    let absent = |absent: &str| prompted(PIPELINE).edit_model(TOKENS, &format!("{TOKENS}, absent: {absent}"));
+    let Ok((Job::Run(plan), _)) = absent("{value: \"\"}").compile() else { panic!("an empty text") };
+    assert_eq!(plan.model.prompts["words"].absent.as_ref().unwrap().value.as_deref(), Some(""));
+    absent("{value: \"\", fill: 0.5}").check("error-absent-form");
+    let picture = "module: image/prompt";
+    prompted(PIPELINE).edit_model(picture, &format!("absent: {{value: \"\"}}, {picture}")).check("error-absent-text");
+}
+
+#[test]
+fn another_prompt_takes_the_place_of_a_condition() {
+    const GUIDANCE: &str = "guidance: {kind: cfg, scale: 2.0}";
+    let instead = |by: &str| format!("guidance: {{kind: cfg, scale: 2.0, instead: {{{by}}}}}");
+    prompted("eval").edit(GUIDANCE, &instead("words: picture")).check("error-guidance-instead");
+    let case = prompted(PIPELINE).edit(GUIDANCE, &instead("meaning: meaning"));
+    let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
+    let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();
+    let from = [("meaning".to_string(), 1.0)].into();
+    let instead_of = Some("meaning".to_string());
+    assert_eq!(diffusion.streams.0["words"], StreamRole::Condition { from, instead: instead_of });
+    case.edit("instead: {meaning:", "instead: {meanings:").check("error-guidance-instead-unknown");
+}

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use tracing::subscriber::NoSubscriber;
+
 use super::input_cells::{InputCells, InputSource};
 use crate::Result;
 use crate::events::Events;
@@ -17,13 +19,16 @@ pub fn look(source: InputSource<'_>, rows: Range<u64>, events: &Events) -> Resul
     let mut first = None;
     let mut good = 0;
     let mut read = 0;
-    InputCells::open(source)?.read(rows, |batch| {
-        read += batch.keys.len();
-        good += batch.keys.len() - batch.failures.len();
-        if first.is_none() {
-            first = batch.failures.values().next().map(|failure| failure.text.clone());
-        }
-        Ok(())
+    // The run reads these cells again, and then logs what codecs say about them.
+    tracing::subscriber::with_default(NoSubscriber::default(), || {
+        InputCells::open(source)?.read(rows, |batch| {
+            read += batch.keys.len();
+            good += batch.keys.len() - batch.failures.len();
+            if first.is_none() {
+                first = batch.failures.values().next().map(|failure| failure.text.clone());
+            }
+            Ok(())
+        })
     })?;
     if let Some(text) = first.filter(|_| good == 0) {
         let rows = if read == 1 { "the first row cannot".into() } else { format!("none of the first {read} rows can") };

@@ -57,13 +57,15 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
     };
     // In Ogg, that is the end of the last page that is there.
     let stated = track.num_frames.filter(|_| !bytes.starts_with(b"OggS"));
+    let delay = track.delay.unwrap_or_default();
     let track = track.id;
     let channels = parameters.channels.as_ref().map_or(0, |channels| channels.count());
     if let (Some(rate), 1..) = (parameters.sample_rate, channels) {
         mix.begin(rate, channels)?;
     }
     if parameters.codec == CODEC_ID_OPUS {
-        return opus::decode(reader.as_mut(), track, channels, mix);
+        let frames = opus::frames(bytes, delay);
+        return opus::decode(reader.as_mut(), &opus::OpusTrack { id: track, channels, frames }, mix);
     }
     let mut decoder = get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).map_err(damaged)?;
     let mut cut = false;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use crate::Result;
@@ -41,7 +42,7 @@ impl EncodedPrompts {
         let hashes = hashes(node, arrays)?;
         let mut fresh: Vec<i64> = Vec::new();
         let mut found: HashMap<blake3::Hash, Tensor> = HashMap::new();
-        let mut first_of: HashMap<blake3::Hash, usize> = HashMap::new();
+        let mut first_of: IndexMap<blake3::Hash, usize> = IndexMap::new();
         for (row, hash) in hashes.iter().enumerate() {
             if let Some(tokens) = self.kept.get(hash) {
                 found.entry(*hash).or_insert_with(|| tokens.shallow_clone());
