@@ -141,10 +141,7 @@ fn recordings_of_every_format_are_rows_and_other_cells_are_named() {
 #[test]
 fn a_text_column_of_paths_is_a_column_of_files() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("photos")).unwrap();
-    std::fs::write(folder.path().join("photos/a.jpeg"), corpus("image/good.jpeg")).unwrap();
-    std::fs::write(folder.path().join("photos/cut.jpeg"), cut("image/good-noise.jpeg", 60)).unwrap();
-    let data = folder.path().join("rows.parquet");
+    let data = folder.path().join("rows");
     let texts = |texts: [&str; 4]| texts.into_iter().map(|text| Some(OwnedCell::Utf8(text.into()))).collect();
     let text = || Feature::Value("string".into());
     write_columns(
@@ -154,6 +151,11 @@ fn a_text_column_of_paths_is_a_column_of_files() {
             ("image", text(), texts(["photos/a.jpeg", "photos/cut.jpeg", "photos/b.jpeg", "/etc/hostname"])),
         ],
     );
+    // Paths are relative to the folder of the Parquet file.
+    let photos = data.join("data/photos");
+    std::fs::create_dir(&photos).unwrap();
+    std::fs::write(photos.join("a.jpeg"), corpus("image/good.jpeg")).unwrap();
+    std::fs::write(photos.join("cut.jpeg"), cut("image/good-noise.jpeg", 60)).unwrap();
     let pipeline = Path::new(ROOT).join("pipelines/mld/image-to-audio.yaml").display().to_string();
     let output = folder.path().join("out");
     let (data, out) = (data.display().to_string(), output.display().to_string());
@@ -167,7 +169,7 @@ fn a_text_column_of_paths_is_a_column_of_files() {
     let failures = std::fs::read(output.join("failures.parquet")).unwrap();
     assert!(!failures.is_empty());
     // The files are a part of the input.
-    std::fs::write(folder.path().join("photos/a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
+    std::fs::write(photos.join("a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
     let again = anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]));
     assert!(again.code == 2 && again.err.contains("input"), "{}", again.err);
 }

@@ -44,7 +44,7 @@ impl TokenizerFiles {
     /// The pairs of `merges.txt`, in order.
     pub fn merges(&self) -> Result<Value, Error> {
         let lines = self.needed("merges.txt")?.lines().enumerate();
-        let lines = lines.filter(|(number, line)| !line.is_empty() && !(*number == 0 && line.starts_with("#version")));
+        let lines = lines.filter(|(number, line)| !(line.is_empty() || (*number == 0 && line.starts_with("#version"))));
         let pair = |(number, line): (usize, &str)| match line.split_once(' ') {
             Some((left, right)) if !right.contains(' ') => Ok(Value::from(vec![left, right])),
             _ => Err(Error::Parameters(format!(

@@ -17,7 +17,7 @@ problems! {
         #[error("`absent` of prompt `{prompt}` needs one of `value`, `fill` and `tokens`, found {found}")]
         AbsentForm { prompt: String, found: usize },
         /// `absent` is a text, but the codec of the prompt does not read texts.
-        /// Example: `codec: image/gray` with `absent: {value: ""}`.
+        /// Example: a codec of encoded files with `absent: {value: ""}`.
         /// Cure: Use `fill`, a number for every element of the codec's array.
         #[error("`absent` of prompt `{prompt}` has a `value`, but its codec reads no text; use `fill`")]
         AbsentText { prompt: String },
