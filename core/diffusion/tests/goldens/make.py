@@ -136,7 +136,7 @@ def times(schedule, steps):
 
 def schedule_rows(schedule):
     rows = []
-    for index in range(1, 100):
+    for index in range(1, 100, 2):
         t = index / 100
         a, s = coefficients(schedule, t)
         rows.append([t, a, s, schedule.beta(t), math.log(a * a / (s * s)), diffusion(schedule, t)])

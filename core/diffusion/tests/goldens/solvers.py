@@ -157,13 +157,13 @@ def unipc(points):
 
 def cases(schedule, points, diffusion):
     """Pairs of a sampler's settings and its steps; `points` makes the points of so many steps."""
-    for steps in [1, 2, 3, 10]:
+    for steps in [1, 2, 10]:
         yield {"kind": "heun", "steps": steps}, heun(points(steps))
         yield {"kind": "dpmpp-2m", "steps": steps}, dpmpp(points(steps), 2)
         yield {"kind": "dpmpp-3m", "steps": steps}, dpmpp(points(steps), 3)
         yield {"kind": "unipc", "steps": steps}, unipc(points(steps))
         yield {"kind": "euler", "steps": steps}, euler(points(steps), 0.0)
-    for eta in [0.0, 0.5, 1.0]:
+    for eta in [0.5, 1.0]:
         yield {"kind": "ddim", "steps": 10, "eta": eta}, ddim(points(10), eta)
         yield {"kind": "euler-ancestral", "steps": 10, "eta": eta}, euler(points(10), eta)
     yield {"kind": "ddpm", "steps": 10}, ddpm(points(10))
