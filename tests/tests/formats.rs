@@ -171,5 +171,5 @@ fn a_text_column_of_paths_is_a_column_of_files() {
     // The files are a part of the input.
     std::fs::write(photos.join("a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
     let again = anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]));
-    assert!(again.code == 2 && again.err.contains("input"), "{}", again.err);
+    assert!(again.code == 2 && again.err.contains("linked files"), "{}", again.err);
 }
