@@ -17,8 +17,8 @@ pub enum AdoptError {
         /// The folder.
         folder: String,
     },
-    /// `--like` names no family.
-    #[error("there is no family `{like}` to be named by --like; known are {known}")]
+    /// `--like` names an unknown family.
+    #[error("unknown family `{like}` in --like; known are {known}")]
     UnknownFamily {
         /// As written.
         like: String,
@@ -33,7 +33,7 @@ pub enum AdoptError {
         /// The system's answer.
         source: std::io::Error,
     },
-    /// A configuration is no JSON object.
+    /// A configuration is not a JSON object.
     #[error("{path} is not a JSON object: {text}; download it again")]
     Json {
         /// The file.
@@ -41,7 +41,7 @@ pub enum AdoptError {
         /// What is wrong.
         text: String,
     },
-    /// The class is of no family that we know.
+    /// The class belongs to an unknown family.
     #[error("{path}: the class `{class}` is not known; known are {known}")]
     UnknownClass {
         /// The configuration.

@@ -65,7 +65,7 @@ impl Parts {
         Ok(parts)
     }
 
-    /// True for in-painting: a mask and a masked latent lie beside the noisy one.
+    /// True for in-painting: the network also gets a mask and a masked latent.
     pub fn has_planes(&self) -> bool {
         self.unet.in_channels != self.autoencoder.latent_channels
     }

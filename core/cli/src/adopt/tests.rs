@@ -136,7 +136,7 @@ fn a_folder_of_tiny_autoencoders_has_one_or_is_asked_for_one() {
     let none = adopted(&Map::new(), Some("taesd")).unwrap_err();
     assert_eq!(none.code(), "adopt.files");
     let unknown = adopted(&Map::new(), Some("sdxl")).unwrap_err().to_string();
-    assert!(unknown.contains("no family `sdxl`") && unknown.contains("taef2"), "{unknown}");
+    assert!(unknown.contains("unknown family `sdxl`") && unknown.contains("taef2"), "{unknown}");
     let pairs =
         ["taesd", "taef1"].iter().flat_map(|name| ["encoder", "decoder"].map(|side| format!("{name}_{side}.pth")));
     let two: Map<String, Value> = pairs.map(|file| (file, json!("weights"))).collect();

@@ -64,8 +64,8 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
         mix.begin(rate, channels)?;
     }
     if parameters.codec == CODEC_ID_OPUS {
-        let frames = opus::frames(bytes, delay);
-        return opus::decode(reader.as_mut(), &opus::OpusTrack { id: track, channels, frames }, mix);
+        let track = opus::OpusTrack { id: track, channels, delay: delay as usize };
+        return opus::decode(reader.as_mut(), &track, mix);
     }
     let mut decoder = get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).map_err(damaged)?;
     let mut cut = false;
