@@ -15,7 +15,8 @@ pub const DIFFERING: [&str; 2] = ["order.json", "run.json"];
 
 /// Fields of JSON files that differ between two undisturbed runs, or that count restarts. The hash of weights covers
 /// the duration of their stage; the rest of what it covers is compared.
-const FIELDS: [&str; 6] = ["seconds", "seconds_per_row", "rows_per_second", "attempt", "output", "anyflow.blake3"];
+const FIELDS: [&str; 7] =
+    ["seconds", "seconds_per_row", "rows_per_second", "steps_per_second", "attempt", "output", "anyflow.blake3"];
 
 /// The files of a folder by their names in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
