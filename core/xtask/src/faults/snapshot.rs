@@ -91,13 +91,10 @@ impl Snapshot {
     }
 }
 
-/// The folder of cached rows in the output of a training. A failed `unlink` leaves a file there, which nothing reads.
-const CACHE: &str = "cache";
-
 /// True if a file must be the same after each undisturbed command.
 pub fn is_compared(name: &Path) -> bool {
     let file = name.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    !file.starts_with('.') && !DIFFERING.contains(&file) && !name.starts_with(CACHE)
+    !file.starts_with('.') && !DIFFERING.contains(&file)
 }
 
 /// All files of a folder and its sub-folders by relative name. Skips files that vanish meanwhile.
