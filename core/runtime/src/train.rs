@@ -118,8 +118,9 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
     if !trainee.scorers.is_empty() {
         result["scorers"] = folder.publish("scorers", &trainee.scorer_tensors()?, WeightType::Bf16)?.into();
     }
-    folder.write_summary(&result)?;
+    // Before the summary, which marks the training as complete: if a file cannot be removed, a rerun removes it.
     RowCache::forget(folder.files())?;
+    folder.write_summary(&result)?;
     result["output"] = order.output.clone().into();
     result["peak_memory_bytes"] = json!(process::peak_memory());
     events.end("training", figures([("stages", plan.stages.len().into())]));
