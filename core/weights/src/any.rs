@@ -19,6 +19,7 @@ pub fn read_any<E: From<WeightsError>>(
     let mut file = read::open(path)?;
     match format::detect(&mut file)? {
         Format::Safetensors => read::read(file, each),
+        Format::Compressed => read::read_compressed(file, each),
         Format::Pickle => pickle::read(file, path, each),
     }
 }

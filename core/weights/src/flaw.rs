@@ -41,6 +41,9 @@ pub enum Flaw {
     /// Its header is no JSON of the format, or contradicts itself.
     #[error("{0}")]
     Header(String),
+    /// It is compressed, and its frame is damaged or of a kind that we do not read.
+    #[error("it is compressed with Zstandard, and {0}")]
+    Compressed(String),
 }
 
 impl Flaw {
@@ -53,6 +56,7 @@ impl Flaw {
             Flaw::HeaderTooLong { .. } => "weights.header-too-long",
             Flaw::Offsets(_) => "weights.offsets",
             Flaw::Header(_) => "weights.header",
+            Flaw::Compressed(_) => "weights.compressed",
         }
     }
 }

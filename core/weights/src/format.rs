@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek};
 
+use crate::compressed;
 use crate::error::{Result, WeightsError};
 use crate::flaw::Stranger;
 
@@ -11,6 +12,8 @@ use crate::flaw::Stranger;
 pub(crate) enum Format {
     /// Whatever is nothing else; reading it finds out.
     Safetensors,
+    /// Safetensors compressed with Zstandard.
+    Compressed,
     /// What `torch.save` writes, today or before.
     Pickle,
 }
@@ -32,6 +35,9 @@ pub(crate) fn detect(file: &mut File) -> Result<Format> {
     file.rewind().map_err(WeightsError::Read)?;
     if let Some(stranger) = stranger(&head) {
         return Err(WeightsError::Stranger(stranger));
+    }
+    if head.starts_with(compressed::MAGIC) {
+        return Ok(Format::Compressed);
     }
     // The length of a safetensors header can begin with any byte, also with that of a pickle.
     let is_safetensors = head.get(JSON_START) == Some(&b'{');

@@ -1,4 +1,5 @@
-//! Safetensors files, read and written tensor by tensor, with a hash of their content; PyTorch files, read only.
+//! Safetensors files, read and written tensor by tensor, with a hash of their content; PyTorch files and compressed
+//! safetensors files, read only.
 //!
 //! | to | use |
 //! | --- | --- |
@@ -14,6 +15,7 @@
 //! metadata. [`read()`] compares it. Files from other programs have no such hash and are accepted as they are.
 
 mod any;
+mod compressed;
 mod content;
 mod error;
 mod flaw;

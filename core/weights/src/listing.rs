@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use pytorch_reader::PytorchReader;
 use safetensors::Dtype;
 
+use crate::compressed::Frame;
 use crate::error::{FileError, Result, WeightsError};
 use crate::flaw::FolderFlaw;
 use crate::folder::WeightsFiles;
@@ -57,8 +58,14 @@ fn entries(path: &Path) -> Result<Vec<TensorEntry>> {
     let mut file = read::open(path)?;
     let entries = match format::detect(&mut file)? {
         Format::Safetensors => {
-            let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
+            let size_bytes = read::size(&file)?;
             Header::read(&mut file, size_bytes)?.entries
+        }
+        Format::Compressed => {
+            let file_bytes = read::size(&file)?;
+            let mut frame = Frame::open(file, file_bytes)?;
+            let size_bytes = frame.size_bytes;
+            Header::read(&mut frame, size_bytes)?.entries
         }
         Format::Pickle => {
             let tensors = PytorchReader::new(path).map_err(pickle::unfit)?.into_tensors();

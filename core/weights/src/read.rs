@@ -5,9 +5,10 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use crate::CONTENT_KEY;
+use crate::compressed::Frame;
 use crate::content::ContentHasher;
 use crate::error::{Result, WeightsError};
-use crate::header::{Header, TensorEntry, too_short};
+use crate::header::{Header, Metadata, TensorEntry, too_short};
 use crate::summary::Summary;
 
 const BUFFER_BYTES: usize = 1 << 20;
@@ -31,11 +32,54 @@ pub fn open(path: &Path) -> Result<File> {
 /// `each`.
 pub fn read<E: From<WeightsError>>(
     file: File,
-    mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
+    each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
-    let size_bytes = file.metadata().map_err(WeightsError::Read)?.len();
-    let mut file = Hashed { file: BufReader::with_capacity(BUFFER_BYTES, file), hasher: blake3::Hasher::new() };
-    let header = Header::read(&mut file, size_bytes)?;
+    let size_bytes = size(&file)?;
+    let mut file = Hashed::new(BufReader::with_capacity(BUFFER_BYTES, file));
+    let content = tensors(&mut file, size_bytes, each)?;
+    Ok(content.summary(file))
+}
+
+/// Reads a compressed safetensors file like [`read()`].
+pub(crate) fn read_compressed<E: From<WeightsError>>(
+    file: File,
+    each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
+) -> Result<Summary, E> {
+    let size_bytes = size(&file)?;
+    let mut frame = Frame::open(Hashed::new(file), size_bytes)?;
+    let size_bytes = frame.size_bytes;
+    let content = tensors(&mut frame, size_bytes, each)?;
+    Ok(content.summary(frame.finish()?))
+}
+
+/// The length of an open file in bytes.
+///
+/// # Errors
+/// [`WeightsError::Read`].
+pub(crate) fn size(file: &File) -> Result<u64> {
+    Ok(file.metadata().map_err(WeightsError::Read)?.len())
+}
+
+/// What a file holds beside its tensors.
+struct Content {
+    metadata: Metadata,
+    /// True if the recorded hash is there and right.
+    proven: bool,
+}
+
+impl Content {
+    fn summary<R>(self, file: Hashed<R>) -> Summary {
+        let blake3 = file.hasher.finalize().to_hex().to_string();
+        Summary { metadata: self.metadata, blake3, proven: self.proven }
+    }
+}
+
+fn tensors<E: From<WeightsError>>(
+    file: &mut impl Read,
+    size_bytes: u64,
+    mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
+) -> Result<Content, E> {
+    let header = Header::read(file, size_bytes)?;
     let mut content = ContentHasher::default();
     let mut bytes = Vec::new();
     for entry in &header.entries {
@@ -45,14 +89,10 @@ pub fn read<E: From<WeightsError>>(
         each(entry, &bytes)?;
     }
     let found = content.finish(&header.metadata);
-    let proven = match header.metadata.get(CONTENT_KEY) {
-        Some(expected) if *expected != found => {
-            return Err(WeightsError::Damaged { expected: expected.clone(), found }.into());
-        }
-        expected => expected.is_some(),
-    };
-    let blake3 = file.hasher.finalize().to_hex().to_string();
-    Ok(Summary { metadata: header.metadata, blake3, proven })
+    match header.metadata.get(CONTENT_KEY) {
+        Some(expected) if *expected != found => Err(WeightsError::Damaged { expected: expected.clone(), found }.into()),
+        expected => Ok(Content { proven: expected.is_some(), metadata: header.metadata }),
+    }
 }
 
 /// Reads a file and compares it with its recorded hash.
@@ -67,6 +107,12 @@ pub fn verify(path: &Path) -> Result<Summary> {
 struct Hashed<R> {
     file: R,
     hasher: blake3::Hasher,
+}
+
+impl<R> Hashed<R> {
+    fn new(file: R) -> Self {
+        Hashed { file, hasher: blake3::Hasher::new() }
+    }
 }
 
 impl<R: Read> Read for Hashed<R> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyflow_weights::{CONTENT_KEY, Dtype, TensorEntry, WeightsError, open, read, verify, write};
+use anyflow_weights::{CONTENT_KEY, Dtype, Listing, TensorEntry, WeightsError, open, read, read_any, verify, write};
 
 fn entry(name: &str, dtype: Dtype, shape: &[usize]) -> TensorEntry {
     let size_bytes = shape.iter().product::<usize>() * dtype.bitsize() / 8;
@@ -130,4 +130,68 @@ fn invalid_lengths_are_refused() {
     let nested = "[".repeat(200_000);
     assert!(verify(&made(folder.path(), &nested, &[])).is_err());
     assert!(verify(folder.path()).is_err(), "a folder is not a file");
+}
+
+/// A file compressed with Zstandard: the frame has the length of its content and a checksum.
+fn compressed(folder: &Path, content: &[u8]) -> PathBuf {
+    let path = folder.join("a.safetensors.zst");
+    let mut encoder = zstd::Encoder::new(std::fs::File::create(&path).unwrap(), 19).unwrap();
+    encoder.include_checksum(true).unwrap();
+    encoder.set_pledged_src_size(Some(content.len() as u64)).unwrap();
+    std::io::Write::write_all(&mut encoder, content).unwrap();
+    encoder.finish().unwrap();
+    path
+}
+
+fn all(path: &Path) -> Result<(Vec<(TensorEntry, Vec<u8>)>, String), WeightsError> {
+    let mut found = Vec::new();
+    let summary = read_any(path, |entry: &TensorEntry, bytes: &[u8]| {
+        found.push((entry.clone(), bytes.to_vec()));
+        Ok::<_, WeightsError>(())
+    })?;
+    assert!(summary.proven, "the recorded hash is compared");
+    Ok((found, summary.blake3))
+}
+
+#[test]
+fn a_compressed_file_holds_the_same_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = written(folder.path());
+    let path = compressed(folder.path(), &std::fs::read(&plain).unwrap());
+    let (found, hash) = all(&path).unwrap();
+    assert_eq!(found, all(&plain).unwrap().0);
+    assert_eq!(hash, blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string());
+    assert_eq!(Listing::of(&path, None).unwrap().tensors, Listing::of(&plain, None).unwrap().tensors);
+}
+
+#[test]
+fn any_changed_byte_of_a_compressed_file_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = compressed(folder.path(), &std::fs::read(written(folder.path())).unwrap());
+    let whole = std::fs::read(&path).unwrap();
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        // The reserved bit of the descriptor; 0x10 would be its unused bit.
+        bytes[at] ^= 0x08;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(all(&path).is_err(), "byte {at}");
+    }
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        assert!(all(&path).is_err(), "cut at {length}");
+    }
+}
+
+#[test]
+fn compressed_files_that_claim_too_much_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let zeros = compressed(folder.path(), &vec![0; 1 << 20]);
+    assert!(all(&zeros).unwrap_err().to_string().contains("cannot hold 1048576 bytes of weights"));
+    let stream = zstd::encode_all(std::fs::read(written(folder.path())).unwrap().as_slice(), 3).unwrap();
+    std::fs::write(&zeros, &stream).unwrap();
+    assert!(all(&zeros).unwrap_err().to_string().contains("does not say how long its content is"));
+    let path = compressed(folder.path(), &std::fs::read(written(folder.path())).unwrap());
+    let twice = [std::fs::read(&path).unwrap(), b"more".to_vec()].concat();
+    std::fs::write(&path, twice).unwrap();
+    assert!(all(&path).unwrap_err().to_string().contains("something follows its frame"));
 }
