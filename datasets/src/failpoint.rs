@@ -25,17 +25,23 @@ pub const FAILPOINTS: [&str; 12] = [
     "finished",
 ];
 
+/// The points that only a job in parts passes: where a part ends, and where its shards are taken over.
+pub const PART_FAILPOINTS: [&str; 2] = ["part-finished", "shard-taken"];
+
 struct Armed {
     name: String,
     passings_left: AtomicU64,
 }
 
-/// Aborts the process if this point, one of [`FAILPOINTS`], is armed and due. Costs one load otherwise.
+/// Aborts the process if this point, one of [`FAILPOINTS`] or [`PART_FAILPOINTS`], is armed and due. Costs one load otherwise.
 pub(crate) fn reach(name: &str) {
     if !cfg!(debug_assertions) {
         return;
     }
-    debug_assert!(FAILPOINTS.contains(&name), "{name} is not on the list of failpoints");
+    debug_assert!(
+        FAILPOINTS.contains(&name) || PART_FAILPOINTS.contains(&name),
+        "{name} is not on the list of failpoints"
+    );
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
     let armed = || std::env::var(FAILPOINT_VARIABLE).ok().map(|text| parse(&text));
     let Some(armed) = ARMED.get_or_init(armed) else { return };

@@ -21,6 +21,7 @@ pub use new_file::NewFile;
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;
+use holder::Holder;
 use lock::Lock;
 use new_file::Ending;
 use place::Place;
@@ -83,6 +84,40 @@ impl Folder {
         let mut file = self.create(name)?;
         file.write_all(content).map_err(io_error(&file.path(), "write"))?;
         file.publish()
+    }
+
+    /// Takes a file of another folder over, under the same name: as a second name of the same bytes where the file
+    /// system has links, otherwise as a copy. The other folder keeps it.
+    ///
+    /// # Errors
+    /// As [`Folder::create`] and [`NewFile::publish`]; [`DatasetError::Missing`] if the other folder has no such file.
+    pub fn take(&self, from: &Folder, name: &str) -> Result<()> {
+        self.check()?;
+        let missing = |folder: &Folder| DatasetError::Missing { path: folder.path().join(name) };
+        let (source, file) = from.locate(name)?;
+        let source = source.ok_or_else(|| missing(from))?;
+        let target = self.locate(name)?.0.ok_or_else(|| missing(self))?;
+        if let Some(linked) = NewFile::linked(&source, target, self.lock.clone(), OsStr::new(file))? {
+            return linked.publish();
+        }
+        let mut read = from.open_file(name)?.ok_or_else(|| missing(from))?;
+        let mut copy = self.create(name)?;
+        std::io::copy(&mut read, &mut copy).map_err(io_error(&copy.path(), "write"))?;
+        copy.publish()
+    }
+
+    /// Removes files that `is_ours` names from a sub-folder (the folder itself for an empty name), and the sub-folder if
+    /// nothing else is in it.
+    ///
+    /// # Errors
+    /// As [`Folder::remove`].
+    pub(crate) fn clear(&self, sub_folder: &str, is_ours: impl Fn(&str) -> bool) -> Result<()> {
+        self.remove_files(sub_folder, is_ours)?;
+        if !sub_folder.is_empty() {
+            // Files of others keep the folder.
+            let _ = std::fs::remove_dir(self.path().join(sub_folder));
+        }
+        Ok(())
     }
 
     /// The content of a regular file; `None` if there is nothing of this name.
@@ -189,9 +224,19 @@ impl Folder {
     /// # Errors
     /// As [`Folder::remove`].
     pub fn sweep(&self, sub_folder: &str) -> Result<()> {
-        let leftovers = self.files(sub_folder)?.into_iter().filter(|name| new_file::is_temporary(name));
+        self.remove_files(sub_folder, new_file::is_temporary)
+    }
+
+    fn remove_files(&self, sub_folder: &str, is_chosen: impl Fn(&str) -> bool) -> Result<()> {
         let path = |name: String| if sub_folder.is_empty() { name } else { format!("{sub_folder}/{name}") };
-        leftovers.map(path).try_for_each(|name| self.remove(&name))
+        let chosen = self.files(sub_folder)?.into_iter().filter(|name| is_chosen(name));
+        chosen.map(path).try_for_each(|name| self.remove(&name))
+    }
+
+    /// The process that writes to a folder, as a phrase; `None` if there is none. Takes no lock. A process of another
+    /// machine counts as running.
+    pub fn holder(path: &Path) -> Option<String> {
+        Holder::running(&path.join(LOCK_FILE))
     }
 
     /// The folder of a name (`None` if it is missing) and the last part of the name.

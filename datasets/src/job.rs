@@ -81,6 +81,15 @@ impl JobId {
         }
     }
 
+    /// The job in the file `name` of a folder; `None` without such a file.
+    ///
+    /// # Errors
+    /// As [`JobId::is_of`], but for another job.
+    pub(crate) fn read(folder: &Folder, name: &str) -> Result<Option<JobId>> {
+        let Some(content) = folder.read(name)? else { return Ok(None) };
+        Ok(Some(JobRecord::parse(&folder.path().join(name), &content)?.parts))
+    }
+
     /// Writes the job into the file `name` of a folder.
     ///
     /// # Errors

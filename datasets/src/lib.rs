@@ -9,6 +9,7 @@
 //! | name rows | [`RowKey`], [`row_keys`] |
 //! | write to a folder that no other process writes to | [`Folder`], [`NewFile`] |
 //! | write the output of a job, each row exactly once | [`OutputDir`], [`ShardWriter`], [`JobId`], [`Failure`], [`Manifest`] |
+//! | make one output of the parts of a job | [`gather`], [`job_progress`] |
 //! | write one Parquet file | [`TableWriter`] |
 //! | import folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
 //! | generate data | [`Generator`], [`generate`] |
@@ -73,7 +74,7 @@ mod write;
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use difference::Difference;
 pub use error::{DatasetError, Fault, Result};
-pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS};
+pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS, PART_FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use filter::{RowFilter, selected};
 pub use folder::{Folder, NewFile};
@@ -86,8 +87,8 @@ pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
 pub use memory::{default_memory, memory, use_memory};
 pub use output::{
-    Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, Verification,
-    failures_schema,
+    Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Gathering, MANIFEST_FILE, Manifest, OutputDir,
+    PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardWriter, Verification, failures_schema, gather, job_progress,
 };
 pub use pair::{KeyJoin, Paired, join, pair};
 pub use read::{

@@ -8,14 +8,16 @@
 //! README.md             names the data files for `datasets.load_dataset(FOLDER)`
 //! manifest.json         written last: proof that the job is finished, and the list of its files
 //! ```
-//! Every file is written under a hidden temporary name, fsynced, renamed, and its folder fsynced, in the order above. A
+//! Several processes share a job in [parts](PARTS_FOLDER), which [`gather`] puts together. Every file is written under a hidden temporary name, fsynced, renamed, and its folder fsynced, in the order above. A
 //! process killed anywhere leaves temporary files and at most a shard without commit per writer; the next
 //! [`OutputDir::open`] removes both, and only those shards are done again. One process writes to a folder at a time.
 
 mod failures;
+mod gather;
 mod manifest;
 mod mark;
 mod names;
+mod part;
 mod recover;
 mod shard;
 mod verify;
@@ -26,13 +28,18 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use failures::{Failure, failures_schema};
+pub use gather::{Gathering, PartProgress, gather, job_progress};
 pub use manifest::{Commit, FileHash, Manifest};
 pub(crate) use mark::{MARK_KEY, Mark};
-pub(crate) use names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE};
+pub use names::MANIFEST_FILE;
+pub(crate) use names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE};
+pub use part::{PART_FILE, PARTS_FOLDER};
 pub use shard::Shard;
 pub(crate) use shard::short;
 pub use verify::{Damage, Verification};
 pub use writer::ShardWriter;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{DatasetError, Result};
 use crate::failpoint;
@@ -55,7 +62,7 @@ Written by Anyflow. `failures.parquet` lists the rows that failed, `manifest.jso
 ";
 
 /// The size of a finished output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Expected {
     /// Number of shards.
     pub shards: u64,
@@ -87,6 +94,7 @@ impl OutputDir {
         recover::claim(&folder, job)?;
         let fingerprint = job.fingerprint();
         let commits = recover::recover(&folder, &fingerprint, expected)?;
+        folder.remove(PART_FILE)?;
         let attempt = 1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0);
         let commits = Mutex::new(commits);
         Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits })))

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::command::{adopt, check, completions, data, doctor, eval, explain, plan, plugin, report, run, train};
+use crate::command::{
+    adopt, check, completions, data, doctor, eval, explain, finish, jobs, plan, plugin, report, run, train,
+};
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
 
@@ -31,6 +33,10 @@ const EXIT_CODES: &str =
 pub enum Command {
     /// Run a pipeline over rows
     Run(Box<run::Args>),
+    /// Make one output of the parts that `run --shards I/N` wrote
+    Finish(finish::Args),
+    /// Show how far a job and its parts are
+    Jobs(jobs::Args),
     /// Train a model; run the same command again to resume
     Train(train::Args),
     /// Evaluate a model on held-out rows
@@ -65,6 +71,8 @@ impl Command {
     pub fn run(self, console: &Console) -> Result<CommandResult> {
         match self {
             Command::Run(args) => run::run(&args, console),
+            Command::Finish(args) => finish::run(&args),
+            Command::Jobs(args) => jobs::run(&args),
             Command::Train(args) => train::run(&args, console),
             Command::Eval(args) => eval::run(&args, console),
             Command::Check(args) => check::run(&args, console),

@@ -7,6 +7,8 @@ pub mod data;
 pub mod doctor;
 pub mod eval;
 pub mod explain;
+pub mod finish;
+pub mod jobs;
 pub mod plan;
 pub mod plugin;
 pub mod report;

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use anyflow_datasets::{MANIFEST_FILE, PART_FILE};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use serde_json::Value;
@@ -19,10 +20,11 @@ use crate::supervise::EngineFailure;
 /// Its file inside the output folder.
 pub const ORDER_FILE: &str = "order.json";
 
-/// The file that completes the output of a job.
-fn end_of(job: &Job) -> &'static str {
-    match job {
-        Job::Run(_) => "manifest.json",
+/// The file that completes the output of an order.
+fn end_of(order: &Order) -> &'static str {
+    match &order.job {
+        Job::Run(_) if order.share.is_some() => PART_FILE,
+        Job::Run(_) => MANIFEST_FILE,
         Job::Train(_) => "train.json",
         Job::Eval(_) => "eval.json",
     }
@@ -40,7 +42,7 @@ pub fn read(folder: &Path) -> Option<Order> {
 pub fn execute(order: &Order, console: &Console) -> Result<Value> {
     let launch = engine::Launch { order, arguments: &["-"], threads: order.threads };
     let result = engine::execute(&launch, &mut Progress::new(console))?;
-    let end = Path::new(&order.output).join(end_of(&order.job));
+    let end = Path::new(&order.output).join(end_of(order));
     if end.is_file() { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyflow_datasets::{Expected, Folder, OutputDir};
+use anyflow_datasets::{Expected, Folder, OutputDir, PARTS_FOLDER};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 
@@ -13,7 +13,7 @@ use crate::{Result, RunError};
 const ORDER_FILE: &str = "order.json";
 
 /// Files and folders that only one kind of job writes.
-const TRACES: [(&str, JobKind); 7] = [
+const TRACES: [(&str, JobKind); 8] = [
     ("job.json", JobKind::Run),
     ("manifest.json", JobKind::Run),
     ("commits", JobKind::Run),
@@ -21,6 +21,7 @@ const TRACES: [(&str, JobKind); 7] = [
     ("train.json", JobKind::Training),
     ("stages", JobKind::Training),
     ("eval.json", JobKind::Evaluation),
+    (PARTS_FOLDER, JobKind::Parts),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,8 @@ enum JobKind {
     Run,
     Training,
     Evaluation,
+    /// Only the folder above the parts is of this kind.
+    Parts,
 }
 
 impl JobKind {
@@ -44,6 +47,7 @@ impl JobKind {
             JobKind::Run => "a run",
             JobKind::Training => "a training",
             JobKind::Evaluation => "an evaluation",
+            JobKind::Parts => "a run in parts",
         }
     }
 }

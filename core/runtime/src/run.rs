@@ -72,17 +72,18 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let Session { codecs, streams, denoisers, .. } = session;
     let input = reader.input()?;
     let output = output::of_run(order, &loaded, &input)?;
+    let share = reader.share_size();
     let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
     writer.check_failures()?;
     let done = writer.committed();
     let mut networks = Networks::start(streams, denoisers, device)?;
     judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
     let mut compute = Compute::start(plan, order, networks, &codecs, events)?;
-    if done < reader.rows() {
+    if done < share.rows {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }
 
-    events.begin("rows", Some(reader.rows()), "rows", done);
+    events.begin("rows", Some(share.rows), "rows", done);
     let started = Instant::now();
     let stages = Stages::default();
     let rest = Rest { plan, order, codecs: &codecs, reader: &reader, input: &input, output: &output };
@@ -98,7 +99,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "shards": summary.shards,
         "output": order.output,
         "seconds": seconds,
-        "rows_per_second": (reader.rows() - done) as f64 / seconds.max(1e-9),
+        "rows_per_second": (share.rows - done) as f64 / seconds.max(1e-9),
         "network_calls": stats.steps,
         "row_steps": stats.row_steps,
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
@@ -110,11 +111,13 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.end("rows", result.as_object().cloned().unwrap_or_default());
     let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
     // A command that finds all rows finished has no figures to tell.
-    if done < reader.rows() || !output.folder().has(provenance::FILE)? {
+    if done < share.rows || !output.folder().has(provenance::FILE)? {
         provenance.write(output.folder())?;
     }
     match summary.rows {
-        0 => Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) }),
+        0 if order.share.is_none() => {
+            Err(RunError::AllFailed { failed: summary.failed, path: write::failures_file(order) })
+        }
         _ => Ok(result),
     }
 }
@@ -153,7 +156,7 @@ impl Rest<'_> {
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
         let encoder = EncodeStage::new(plan, order.threads as usize, reader.dataset(), codecs);
         let decoder = DecodeStage::new(plan, order, codecs);
-        let batches = reader.batches((0..reader.shards()).filter(|shard| !output.committed(*shard)));
+        let batches = reader.batches(reader.share().filter(|shard| !output.committed(*shard)));
         let queue = || bounded::<Message>(permits.count());
         let (to_encode, from_read) = queue();
         let (to_compute, from_encode) = queue();
@@ -166,7 +169,7 @@ impl Rest<'_> {
                     Message::Rows(batch, _permit) => writer.write(*batch).map(|()| None),
                     Message::End(read) => {
                         reader.check_linked(input)?;
-                        writer.finish(read).map(Some)
+                        writer.finish(read, reader.share_size()).map(Some)
                     }
                 })
             })?;

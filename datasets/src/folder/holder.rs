@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ impl Holder {
             pid: std::process::id(),
             host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs(),
-            process_start: process_start(),
+            process_start: start_of(std::process::id()),
         }
     }
 
@@ -47,6 +48,15 @@ impl Holder {
         }
     }
 
+    /// The holder in a lock file, as a phrase, unless it is a process of this machine that has ended.
+    pub(super) fn running(lock: &Path) -> Option<String> {
+        let mut text = String::new();
+        File::open(lock).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+        let holder: Holder = serde_json::from_str(&text).ok()?;
+        let has_ended = holder.host == Holder::this().host && start_of(holder.pid) != holder.process_start;
+        (!has_ended).then(|| holder.phrase())
+    }
+
     fn phrase(&self) -> String {
         let in_a_name = |c: &char| c.is_ascii_alphanumeric() || "-._".contains(*c);
         let host: String = self.host.chars().filter(in_a_name).take(64).collect();
@@ -54,9 +64,9 @@ impl Holder {
     }
 }
 
-/// Field 22 of `/proc/self/stat`, if it exists. The name in field 2 may hold spaces and brackets.
-fn process_start() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+/// Field 22 of `/proc/PID/stat`, if it exists. The name in field 2 may hold spaces and brackets.
+fn start_of(pid: u32) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     text.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
@@ -88,6 +98,22 @@ mod tests {
         assert_eq!(utc(1_798_761_599), "2026-12-31 23:59:59 UTC");
         assert_eq!(utc(4_107_542_400), "2100-03-01 00:00:00 UTC");
         assert_eq!(utc(13_574_649_599), "2400-02-29 23:59:59 UTC");
+    }
+
+    #[test]
+    fn a_process_that_has_ended_holds_nothing() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let this = Holder::this();
+        let running = |holder: &Holder| {
+            holder.write(file.as_file()).unwrap();
+            Holder::running(file.path())
+        };
+        assert!(running(&this).unwrap().starts_with(&format!("process {}", std::process::id())));
+        let earlier = Holder { process_start: this.process_start.map(|start| start + 1), ..Holder::this() };
+        assert_eq!(running(&earlier), None);
+        let elsewhere = Holder { host: "another".into(), process_start: Some(1), ..this };
+        assert!(running(&elsewhere).unwrap().contains("another"));
+        assert_eq!(Holder::running(std::path::Path::new("/nothing/here")), None);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::OFlags;
+
 use super::lock::Lock;
 use super::place::{Place, folder_of};
 use crate::error::{DatasetError, Result, io_error};
@@ -70,6 +72,29 @@ impl NewFile {
             if let Some(file) = place.create_new(&temporary)? {
                 failpoint::reach("file-created");
                 return Ok(NewFile { file, place, lock, temporary, name: name.to_os_string(), renamed: false });
+            }
+        }
+    }
+
+    /// A second name of a file of another folder; `None` where links are impossible.
+    pub(super) fn linked(from: &Place, place: Arc<Place>, lock: Arc<Lock>, name: &OsStr) -> Result<Option<NewFile>> {
+        loop {
+            let temporary = temporary_name(name, Ending::InFolder);
+            match from.link(name, &place, &temporary)? {
+                None => {}
+                Some(false) => return Ok(None),
+                Some(true) => {
+                    let missing = || DatasetError::Missing { path: place.path.join(&temporary) };
+                    let file = place.open_file(&temporary, OFlags::RDONLY)?.ok_or_else(missing)?;
+                    return Ok(Some(NewFile {
+                        file,
+                        place,
+                        lock,
+                        temporary,
+                        name: name.to_os_string(),
+                        renamed: false,
+                    }));
+                }
             }
         }
     }

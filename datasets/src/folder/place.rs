@@ -79,6 +79,17 @@ impl Place {
         }
     }
 
+    /// Gives a file a second name in another folder. `None` if the name is taken, false where links are impossible: on
+    /// another file system, or on one without them.
+    pub(super) fn link(&self, name: &OsStr, to: &Place, new: &OsStr) -> Result<Option<bool>> {
+        match rustix::fs::linkat(&self.handle, name, &to.handle, new, AtFlags::empty()) {
+            Ok(()) => Ok(Some(true)),
+            Err(Errno::EXIST) => Ok(None),
+            Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(Some(false)),
+            Err(error) => Err(failed(&to.path.join(new), "create")(error)),
+        }
+    }
+
     pub(super) fn rename(&self, from: &OsStr, to: &OsStr) -> Result<()> {
         rustix::fs::renameat(&self.handle, from, &self.handle, to).map_err(failed(&self.path.join(to), "rename to"))
     }

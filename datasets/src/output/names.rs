@@ -1,6 +1,7 @@
 //! The names of files in an output folder.
 
-pub(crate) const MANIFEST_FILE: &str = "manifest.json";
+/// The file that completes a job. Readers trust nothing else.
+pub const MANIFEST_FILE: &str = "manifest.json";
 pub(crate) const JOB_FILE: &str = "job.json";
 pub(crate) const DATA_FOLDER: &str = "data";
 pub(crate) const COMMIT_FOLDER: &str = "commits";

@@ -82,6 +82,7 @@ impl Common {
             key: None,
             keep: None,
             shard_rows: 1024,
+            share: None,
             batch_rows: None,
             max_failures: None,
             device: self.device.clone(),

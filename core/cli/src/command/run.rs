@@ -5,12 +5,12 @@ mod inputs;
 mod kept;
 mod sweep;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyflow_datasets::Manifest;
+use anyflow_datasets::{MANIFEST_FILE, Manifest, PARTS_FOLDER};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::order::{Order, RowSelection};
+use anyflow_plan::order::{Order, RowSelection, ShardShare};
 use anyflow_plan::plan::{Job, PLAN_FORMAT};
 use anyflow_plan::seeds::{self, Drawing};
 pub use inputs::{Reads, check};
@@ -76,6 +76,10 @@ pub struct Args {
     /// Size of an output file, e.g. 256M, from which the number of rows per shard is estimated
     #[arg(long, value_name = "SIZE", value_parser = order::size, conflicts_with = "shard_rows")]
     file_size: Option<u64>,
+    /// Do only the I-th of N shares of the shards, into a part of the output folder; any number of such commands may run at
+    /// once, on one machine or many, and `anyflow finish` makes one output of their parts
+    #[arg(long, value_name = "I/N", requires = "batch_rows", conflicts_with_all = ["file_size", "sweep"])]
+    shards: Option<ShardShare>,
     /// Maximum rows per network call [default: measured once per output folder]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: Option<u32>,
@@ -123,12 +127,34 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     compiled.warn(console);
     check(&compiled, &args.reads())?;
     let order = order_of(args, compiled.job, console)?;
+    if let Some(share) = args.shards {
+        return part(&order, share, &args.output, console);
+    }
     let result = order::execute(&order, console)?;
     let rows = shown(&args.output.join(DATA_FOLDER));
     let files = Manifest::read(&args.output)?.shards.len();
     let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
     let view = format!("rows: {rows} ({files})\nview them with: anyflow report {}", shown(&args.output));
     Ok(CommandResult::done(format!("{}{view}", summary(&result)), result))
+}
+
+/// Runs one share of the shards.
+fn part(order: &Order, share: ShardShare, output: &Path, console: &Console) -> Result<CommandResult> {
+    if output.join(MANIFEST_FILE).is_file() {
+        let text = format!("{}: holds a finished job; choose another --output", shown(output));
+        return Err(CliError::Usage(text));
+    }
+    let result = order::execute(order, console)?;
+    let next = format!("part {share} is complete; when all are: anyflow finish {}", shown(output));
+    Ok(CommandResult::done(format!("{}{next}", summary(&result)), result))
+}
+
+/// The folder that an order writes to: one of its own for each share of the shards.
+fn folder_of(args: &Args) -> PathBuf {
+    match args.shards {
+        Some(ShardShare { index, of }) => args.output.join(PARTS_FOLDER).join(format!("{index}-of-{of}")),
+        None => args.output.clone(),
+    }
 }
 
 fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
@@ -179,13 +205,14 @@ fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     Ok(Order {
         format: PLAN_FORMAT,
         job,
-        output: order::absolute(&args.output)?,
+        output: order::absolute(&folder_of(args))?,
         inputs: args.input.iter().map(|path| order::absolute(path)).collect::<Result<_>>()?,
         rows: args.rows,
         selection: args.selection(),
         key: args.key.clone(),
         keep,
         shard_rows,
+        share: args.shards,
         batch_rows: args.batch_rows,
         max_failures: args.max_failures,
         device: args.device.clone(),

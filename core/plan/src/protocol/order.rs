@@ -2,6 +2,10 @@
 //! the order as a [frame](crate::frame) to its standard input. It keeps that pipe open, so the engine notices the end of the
 //! front. The engine saves the order as `order.json` in the output folder. Checks of plugins have their own order.
 
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +40,9 @@ pub struct Order {
     pub keep: Option<Vec<String>>,
     /// Rows per output shard.
     pub shard_rows: u64,
+    /// The share of the shards that this order does; `None` for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShardShare>,
     /// Maximum rows per network call of a run; measured by default.
     #[serde(default)]
     pub batch_rows: Option<u32>,
@@ -61,6 +68,41 @@ pub struct Order {
     /// File for a timeline of the run.
     #[serde(default)]
     pub trace: Option<String>,
+}
+
+/// One of `of` ranges of a job's shards, of nearly equal length. Neighbours are in one range, so that it reads few row groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardShare {
+    /// From 1 to `of`.
+    pub index: u64,
+    /// Number of shares.
+    pub of: u64,
+}
+
+impl ShardShare {
+    /// The shards of this share, of so many in all.
+    pub fn of_shards(self, shards: u64) -> Range<u64> {
+        let bound = |index: u64| (u128::from(index) * u128::from(shards) / u128::from(self.of)) as u64;
+        bound(self.index - 1)..bound(self.index)
+    }
+}
+
+impl FromStr for ShardShare {
+    type Err = String;
+
+    /// Parses `3/8`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        let share = parsed.map(|(index, of)| ShardShare { index, of });
+        let is_valid = |share: &ShardShare| (1..=share.of).contains(&share.index);
+        share.filter(is_valid).ok_or_else(|| "expected I/N with I from 1 to N, such as 3/8".into())
+    }
+}
+
+impl fmt::Display for ShardShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
 }
 
 /// Rows of the input of a run. [`Order::rows`] bounds their number.
@@ -127,4 +169,25 @@ pub struct Sample {
     pub file: String,
     /// The column.
     pub column: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_is_of_one_share() {
+        let shares: Vec<ShardShare> = ["1/3", "2/3", "3/3"].iter().map(|text| text.parse().unwrap()).collect();
+        for shards in [0, 1, 2, 3, 10, u64::MAX] {
+            let ranges: Vec<Range<u64>> = shares.iter().map(|share| share.of_shards(shards)).collect();
+            assert_eq!((ranges[0].start, ranges[2].end), (0, shards));
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start), "{ranges:?}");
+            let lengths = ranges.iter().map(|range| range.end - range.start);
+            assert!(lengths.clone().max().unwrap() - lengths.min().unwrap() <= 1, "{ranges:?}");
+        }
+        assert_eq!(shares[1].to_string(), "2/3");
+        for text in ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", "1/3/5", ""] {
+            assert!(text.parse::<ShardShare>().is_err(), "{text}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Feature, Features, RowFilter, RowSet, selected};
+use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Expected, Feature, Features, RowFilter, RowSet, selected};
 use anyflow_plan::order::{DRAW_COLUMN, Order};
 use anyflow_plan::plan::RunPlan;
 
@@ -103,6 +103,21 @@ impl<'a> ShardReader<'a> {
     /// Total number of shards.
     pub fn shards(&self) -> u64 {
         self.rows.len().div_ceil(self.shard_rows())
+    }
+
+    /// The shards that this order does.
+    pub fn share(&self) -> Range<u64> {
+        self.order.share.map_or(0..self.shards(), |share| share.of_shards(self.shards()))
+    }
+
+    /// The size of [`ShardReader::share`].
+    pub fn share_size(&self) -> Expected {
+        let share = self.share();
+        let rows = match share.clone().last() {
+            Some(last) => self.range(last).end - self.range(share.start).start,
+            None => 0,
+        };
+        Expected { shards: share.end - share.start, rows: rows.saturating_mul(self.draws) }
     }
 
     /// Rows of the input in a shard.

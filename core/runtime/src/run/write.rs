@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyflow_datasets::{FAILURES_FILE, Failure, Features, OutputDir, ShardWriter, column_from_cells};
+use anyflow_datasets::{Expected, FAILURES_FILE, Failure, Features, OutputDir, ShardWriter, column_from_cells};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
@@ -137,17 +137,23 @@ impl<'a> OutputWriter<'a> {
         if ends_shard { self.check_failures() } else { Ok(()) }
     }
 
-    /// Writes the manifest, after checking that all rows that were read are written.
+    /// Writes the manifest, or the record of a part, after checking that all rows that were read are written.
     ///
     /// # Errors
     /// Rows are missing; more failed rows than allowed; the disk.
-    pub fn finish(&mut self, read: Totals) -> Result<RunSummary> {
+    pub fn finish(&mut self, read: Totals, share: Expected) -> Result<RunSummary> {
         if self.passed != read {
             return Err(RunError::Internal(format!("{read:?} were read, but {:?} were written", self.passed)));
         }
         std::mem::take(&mut self.causes).notes().into_iter().for_each(|note| self.events.note(note));
         self.check_failures()?;
-        let manifest = self.output.finish_under(self.plan.model.license.as_deref())?;
+        let license = self.plan.model.license.as_deref();
+        if self.order.share.is_some() {
+            self.output.finish_part(share, license)?;
+            let (rows, failed) = self.output.progress();
+            return Ok(RunSummary { rows, failed, shards: share.shards });
+        }
+        let manifest = self.output.finish_under(license)?;
         Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
     }
 

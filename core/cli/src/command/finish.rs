@@ -1,0 +1,67 @@
+//! `anyflow finish`.
+
+use std::path::PathBuf;
+
+use anyflow_datasets::{Gathering, gather};
+use anyflow_plan::order::Order;
+use serde_json::{Value, json};
+
+use super::{shown, summary};
+use crate::console::CommandResult;
+use crate::error::{CliError, Result};
+use crate::order::{self, ORDER_FILE};
+
+/// The provenance of a run, which the engine writes.
+const PROVENANCE_FILE: &str = "run.json";
+/// Exit code for a job of which every row failed.
+const ALL_FAILED: u8 = 1;
+
+/// Arguments of `anyflow finish`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The --output of the commands that wrote the parts
+    output: PathBuf,
+}
+
+/// Puts the parts of a job together: shards, failures, manifest. Parts that are taken over are removed.
+///
+/// # Errors
+/// Shards are missing; a part is still written; the parts are of different jobs; the disk.
+pub fn run(args: &Args) -> Result<CommandResult> {
+    let gathering = gather(&args.output)?;
+    gathering.take()?;
+    keep_order(&gathering, args)?;
+    keep_provenance(&gathering)?;
+    let manifest = gathering.finish()?;
+    let result = json!({
+        "rows": manifest.rows,
+        "failed": manifest.failures,
+        "shards": manifest.shards.len(),
+        "output": shown(&args.output),
+    });
+    let code = if manifest.rows == 0 && manifest.failures > 0 { ALL_FAILED } else { 0 };
+    let view = format!("view it with: anyflow report {}", shown(&args.output));
+    Ok(CommandResult { text: format!("{}{view}", summary(&result)), json: result, code })
+}
+
+/// Writes the order as that of the whole job, for `anyflow report`.
+fn keep_order(gathering: &Gathering, args: &Args) -> Result<()> {
+    let Some(content) = gathering.read(ORDER_FILE)? else { return Ok(()) };
+    let part: Order = serde_json::from_slice(&content).map_err(CliError::internal)?;
+    let order = Order { output: order::absolute(&args.output)?, share: None, ..part };
+    let value = serde_json::to_value(order).map_err(CliError::internal)?;
+    Ok(gathering.output().folder().write(ORDER_FILE, &text(&value)?)?)
+}
+
+/// Writes the provenance of a part as that of the whole job: all parts have the same, but for their results.
+fn keep_provenance(gathering: &Gathering) -> Result<()> {
+    let Some(content) = gathering.read(PROVENANCE_FILE)? else { return Ok(()) };
+    let mut provenance: Value = serde_json::from_slice(&content).map_err(CliError::internal)?;
+    let (rows, failed) = gathering.output().progress();
+    provenance["result"] = json!({"rows": rows, "failed": failed});
+    Ok(gathering.output().folder().write(PROVENANCE_FILE, &text(&provenance)?)?)
+}
+
+fn text(value: &Value) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(value).map_err(CliError::internal)
+}

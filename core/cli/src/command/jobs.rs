@@ -1,0 +1,66 @@
+//! `anyflow jobs`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyflow_datasets::{PartProgress, job_progress};
+use serde_json::{Value, json};
+
+use super::table;
+use crate::console::CommandResult;
+use crate::error::Result;
+
+/// Arguments of `anyflow jobs`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The --output of a run, or of the commands that write its parts
+    output: PathBuf,
+}
+
+/// Shows how far a job and each of its parts are, who works on them, and why rows failed. Changes nothing.
+///
+/// # Errors
+/// The folder holds no job, or cannot be read.
+pub fn run(args: &Args) -> Result<CommandResult> {
+    let parts = job_progress(&args.output)?;
+    let failed = failures(&parts);
+    let mut text = table(&rows(&parts));
+    failed.iter().for_each(|(code, count)| text.push_str(&format!("failed: {count} rows with {code}\n")));
+    let json = json!({"parts": parts.iter().map(described).collect::<Vec<_>>(), "failed": failed});
+    Ok(CommandResult::done(text.trim_end(), json))
+}
+
+fn rows(parts: &[PartProgress]) -> Vec<Vec<String>> {
+    let head = ["part", "state", "shards", "rows", "failed", "attempts"].map(String::from).to_vec();
+    let row = |part: &PartProgress| {
+        let name = if part.name.is_empty() { "(whole)" } else { &part.name };
+        let failed: u64 = part.failed.values().sum();
+        let numbers = [part.shards, part.rows, failed, part.attempts].map(|number| number.to_string());
+        [vec![name.to_string(), state(part)], numbers.to_vec()].concat()
+    };
+    std::iter::once(head).chain(parts.iter().map(row)).collect()
+}
+
+fn state(part: &PartProgress) -> String {
+    match (&part.holder, part.is_complete) {
+        (Some(holder), _) => format!("running: {holder}"),
+        (None, true) => "complete".into(),
+        (None, false) => "stopped; the same command resumes it".into(),
+    }
+}
+
+fn failures(parts: &[PartProgress]) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for (code, count) in parts.iter().flat_map(|part| &part.failed) {
+        *found.entry(code.clone()).or_default() += count;
+    }
+    found
+}
+
+fn described(part: &PartProgress) -> Value {
+    let PartProgress { name, holder, is_complete, shards, rows, failed, attempts } = part;
+    json!({
+        "part": name, "holder": holder, "complete": is_complete, "shards": shards, "rows": rows, "failed": failed,
+        "attempts": attempts,
+    })
+}
