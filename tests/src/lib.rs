@@ -7,6 +7,7 @@ mod models;
 mod native;
 mod numbers;
 mod shared;
+mod tiny;
 mod workspace;
 
 pub use absent::{leave_out, python};
@@ -16,4 +17,5 @@ pub use models::IMAGE_LABEL_MODEL;
 pub use native::{compile, compile_with, native_component};
 pub use numbers::{Numbers, SCALED};
 pub use shared::{copy, shared};
+pub use tiny::{TinyFolder, fill};
 pub use workspace::{Workspace, cells};

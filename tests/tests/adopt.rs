@@ -62,14 +62,17 @@ fn each_family_becomes_its_model_file() {
 }
 
 #[test]
-fn the_shipped_model_file_is_what_adopt_writes() {
-    let project = tempfile::tempdir().unwrap();
-    let [folder, output] = ["weights/taesd", "taesd.yaml"].map(|file| project.path().join(file));
-    write("taesd", &folder);
-    adopt(&folder, &output).ok();
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/../pipelines/pretrained/taesd.yaml");
-    assert_eq!(std::fs::read_to_string(&output).unwrap(), std::fs::read_to_string(shipped).unwrap());
-    anyflow(["check".as_ref(), output.as_os_str()]).ok();
+fn the_shipped_model_files_are_what_adopt_writes() {
+    for name in ["sd15", "sd15-inpainting", "taesd"] {
+        let project = tempfile::tempdir().unwrap();
+        let [folder, output] =
+            [format!("weights/{name}"), format!("{name}.yaml")].map(|file| project.path().join(file));
+        write(name, &folder);
+        adopt(&folder, &output).ok();
+        let shipped = format!("{}/../pipelines/pretrained/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        assert_eq!(std::fs::read_to_string(&output).unwrap(), std::fs::read_to_string(shipped).unwrap());
+        anyflow(["check".as_ref(), output.as_os_str()]).ok();
+    }
 }
 
 /// A model with the U-Net of Stable Diffusion 1.5, but three channels, and its weights as a file of this name.

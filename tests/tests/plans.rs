@@ -17,7 +17,7 @@ fn printed(text: &str) -> String {
 
 /// Where published models are.
 const PRETRAINED: &str = "pipelines/pretrained";
-const PRETRAINED_MODELS: [&str; 3] = ["minilm.yaml", "taef2.yaml", "taesd.yaml"];
+const PRETRAINED_MODELS: [&str; 5] = ["minilm.yaml", "sd15-inpainting.yaml", "sd15.yaml", "taef2.yaml", "taesd.yaml"];
 
 /// A copy of the published models with an empty file in the place of each of their weights, which are not in the tree: a
 /// plan needs their names only.

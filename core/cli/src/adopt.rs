@@ -8,6 +8,7 @@ mod clip;
 mod config;
 mod error;
 mod folder;
+mod latent_diffusion;
 mod license;
 mod model;
 mod scheduler;

@@ -106,6 +106,14 @@ impl Architecture for Part {
     fn can_attend(&self) -> bool {
         self.architecture().can_attend()
     }
+
+    fn takes_vectors(&self) -> bool {
+        self.architecture().takes_vectors()
+    }
+
+    fn takes_planes(&self) -> bool {
+        self.architecture().takes_planes()
+    }
 }
 
 kinds! {

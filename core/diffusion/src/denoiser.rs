@@ -44,17 +44,26 @@ pub struct DenoiserInput {
     pub prompt: Option<Tokens>,
     /// The context of a coupled network: tokens of the other streams. `None` leaves the network uncoupled.
     pub context: Option<Tokens>,
+    /// What joins the embedding of the time, for a network that takes it: `[row, number]`, f32.
+    pub vectors: Option<Tensor>,
+    /// What lies beside the channels of the streams, for a network that takes it: `[row, channel, height, width]` or
+    /// `[row, frame, channel, height, width]`, f32.
+    pub planes: Option<Tensor>,
 }
 
 impl DenoiserInput {
     /// An input without prompt and context: `t` and `present` `[row, stream]`, f32, as in [`Times::Rows`].
     pub fn new(x: Vec<Tensor>, t: Tensor, present: Tensor) -> Self {
-        DenoiserInput { x, times: Times::Rows { t, present }, prompt: None, context: None }
+        DenoiserInput::of(x, Times::Rows { t, present })
     }
 
     /// An input without prompt and context whose times are known on the host, as in sampling.
     pub fn sampling(x: Vec<Tensor>, runs: Vec<TimeRun>) -> Self {
-        DenoiserInput { x, times: Times::Runs(runs), prompt: None, context: None }
+        DenoiserInput::of(x, Times::Runs(runs))
+    }
+
+    fn of(x: Vec<Tensor>, times: Times) -> Self {
+        DenoiserInput { x, times, prompt: None, context: None, vectors: None, planes: None }
     }
 
     /// Adds a prompt.
@@ -65,6 +74,11 @@ impl DenoiserInput {
     /// Adds a context.
     pub fn with_context(self, context: Tokens) -> Self {
         DenoiserInput { context: Some(context), ..self }
+    }
+
+    /// Adds vectors that join the embedding of the time, and planes beside the channels of the streams.
+    pub fn with_beside(self, vectors: Option<Tensor>, planes: Option<Tensor>) -> Self {
+        DenoiserInput { vectors, planes, ..self }
     }
 
     /// The prompt, for a network that takes tokens of this width or none. Rejects a prompt of another width.
@@ -87,6 +101,17 @@ impl DenoiserInput {
                 Err(EngineError::Request(format!("the denoiser takes no {what}, but the input has one")))
             }
         }
+    }
+
+    /// What joins the embedding of the time, for a network that takes so many numbers or none.
+    pub(crate) fn vectors_for(&self, numbers: Option<i64>) -> Result<Option<&Tensor>> {
+        beside("vectors", self.vectors.as_ref(), numbers, |vectors| vectors.size().last().copied())
+    }
+
+    /// What lies beside the channels of the streams, for a network that takes so many channels.
+    pub(crate) fn planes_for(&self, channels: i64) -> Result<Option<&Tensor>> {
+        let axis = |planes: &Tensor| planes.size().iter().rev().nth(2).copied();
+        beside("planes", self.planes.as_ref(), (channels > 0).then_some(channels), axis)
     }
 
     /// The number of rows.
@@ -125,7 +150,15 @@ impl DenoiserInput {
         let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.narrow(first, rows)).transpose();
         let prompt = tokens(&self.prompt)?;
         let context = tokens(&self.context)?;
-        Ok(DenoiserInput { x: self.x.iter().map(narrow).collect::<Result<_>>()?, times, prompt, context })
+        let beside = |of: &Option<Tensor>| of.as_ref().map(narrow).transpose();
+        Ok(DenoiserInput {
+            x: self.x.iter().map(narrow).collect::<Result<_>>()?,
+            times,
+            prompt,
+            context,
+            vectors: beside(&self.vectors)?,
+            planes: beside(&self.planes)?,
+        })
     }
 
     /// The marked rows. The rows of one [`TimeRun`] must be all marked or all unmarked.
@@ -146,10 +179,18 @@ impl DenoiserInput {
         let tokens = |of: &Option<Tokens>| of.as_ref().map(|tokens| tokens.pick(&index)).transpose();
         let prompt = tokens(&self.prompt)?;
         let context = tokens(&self.context)?;
-        Ok(DenoiserInput { x: self.x.iter().map(picked).collect::<Result<_>>()?, times, prompt, context })
+        let beside = |of: &Option<Tensor>| of.as_ref().map(picked).transpose();
+        Ok(DenoiserInput {
+            x: self.x.iter().map(picked).collect::<Result<_>>()?,
+            times,
+            prompt,
+            context,
+            vectors: beside(&self.vectors)?,
+            planes: beside(&self.planes)?,
+        })
     }
 
-    /// The same input restricted to the streams with these indices, without tokens.
+    /// The same input restricted to the streams with these indices, without tokens, vectors and planes.
     pub(crate) fn some_streams(&self, some: &[usize]) -> Result<Self> {
         let columns = |tensor: &Tensor| columns(tensor, some);
         let times = match &self.times {
@@ -161,7 +202,7 @@ impl DenoiserInput {
             }
         };
         let x = some.iter().map(|index| self.x[*index].shallow_clone()).collect();
-        Ok(DenoiserInput { x, times, prompt: None, context: None })
+        Ok(DenoiserInput::of(x, times))
     }
 
     fn column(&self, given: fn(&Tensor, &Tensor) -> Tensor, known: fn(&TimeRun) -> &Vec<f32>) -> Result<Tensor> {
@@ -175,6 +216,25 @@ impl DenoiserInput {
         let device = self.x.first().map_or(Device::Cpu, Tensor::device);
         tensor_from_rows(&values, self.rows() as usize, &[streams as i64], device)
     }
+}
+
+/// Rejects a value that a network does not take, that is missing, or whose size on the axis that counts is another one.
+fn beside<'a>(
+    what: &str,
+    given: Option<&'a Tensor>,
+    wanted: Option<i64>,
+    axis: impl Fn(&Tensor) -> Option<i64>,
+) -> Result<Option<&'a Tensor>> {
+    let found = given.and_then(axis);
+    if found == wanted {
+        return Ok(given);
+    }
+    let shown = |size: Option<i64>| size.map_or("none".to_string(), |size| size.to_string());
+    Err(EngineError::Request(format!(
+        "the denoiser takes {} {what}, but the input has {}",
+        shown(wanted),
+        shown(found)
+    )))
 }
 
 /// Columns of `[row, stream]`; neighbouring ones share its memory.
@@ -221,9 +281,15 @@ pub trait Denoiser: Send {
         Ok(Vec::new())
     }
 
-    /// Sets the tokens, `[token, feature]`, that rows without a prompt attend to, for a network that was trained so. The
-    /// tokens may follow from weights, so they are set after the weights. Networks without prompts ignore them.
-    fn set_absent_prompt(&mut self, _tokens: &Tensor) {}
+    /// Sets what stands for a prompt in rows without it, in the shape of the prompt, for a network that was trained so: its own
+    /// vector, or tokens for rows without any, the mean of those of all prompts. It may follow from weights, so it is
+    /// set after the weights. Networks without prompts ignore it.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    fn set_absent_prompt(&mut self, _prompt: &str, _value: &Tensor) -> Result<()> {
+        Ok(())
+    }
 
     /// The sites whose features can be read.
     fn sites(&self) -> Vec<SiteSpec> {

@@ -325,9 +325,10 @@ impl JobStream {
         };
         let init = if let Observed::Init(value) = &observed { Some(placed(value)?) } else { None };
         let (original, value, mask) = match observed {
-            Observed::Clean(value) | Observed::Noised(value) | Observed::Prompt { value, .. } => {
-                (Some(value.shallow_clone()), Some(placed(&value)?), None)
-            }
+            Observed::Clean(value)
+            | Observed::Noised(value)
+            | Observed::Kept(value)
+            | Observed::Prompt { value, .. } => (Some(value.shallow_clone()), Some(placed(&value)?), None),
             Observed::Inpaint { value, mask } => {
                 let mask = placed(&mask)?;
                 (None, Some(placed(&value)?), Some(mask.try_gt(0.5)?))

@@ -69,7 +69,7 @@ pub use request::{Observed, Request, Sampled};
 pub use sampler::{Point, SamplerTable, Solver, TableStep, Update};
 pub use schedule::Schedule;
 pub use state::States;
-pub use stream::{StreamKind, StreamSpec, check_streams};
+pub use stream::{PromptUse, StreamKind, StreamSpec, check_streams};
 pub(crate) use tensor::TensorExt;
 pub use ticket::Ticket;
 pub use tokens::Tokens;

@@ -20,7 +20,7 @@ mod unet_mlp;
 use anyflow_config::network::{Architecture, Misfit, Part};
 use anyflow_config::{Kinds, Network};
 
-use crate::{Denoiser, EngineError, Result, StreamSpec, check_streams};
+use crate::{Denoiser, EngineError, PromptUse, Result, StreamSpec, check_streams};
 use aggregated::Aggregated;
 use coupled::Coupled;
 pub use dual_stream::DualStream;
@@ -41,8 +41,14 @@ use unet_mlp::UnetMlp;
 pub fn build(network: &Network, streams: &[StreamSpec], options: &BuildOptions) -> Result<Box<dyn Denoiser>> {
     check_streams(streams)?;
     network.check().map_err(EngineError::Options)?;
-    let options = BuildOptions { prompt: prompt_features(streams)?.or(options.prompt), ..*options };
+    let options = BuildOptions {
+        prompt: prompt_features(streams)?.or(options.prompt),
+        vectors: joined_numbers(streams)?.or(options.vectors),
+        planes: options.planes + plane_channels(streams)?,
+        ..*options
+    };
     check_attention(network, &options)?;
+    check_beside(network, streams, &options)?;
     let (prompts, others): (Vec<_>, Vec<_>) = streams.iter().cloned().partition(StreamSpec::is_prompt);
     let diffused: Vec<_> = others.iter().filter(|stream| stream.is_diffused()).cloned().collect();
     let mut denoiser = build_network(network, &diffused, options)?;
@@ -50,7 +56,7 @@ pub fn build(network: &Network, streams: &[StreamSpec], options: &BuildOptions) 
         denoiser = Box::new(Aggregated::new(denoiser, others, options)?);
     }
     if !prompts.is_empty() {
-        denoiser = Box::new(Prompted::new(denoiser, streams.to_vec()));
+        denoiser = Box::new(Prompted::new(denoiser, streams.to_vec(), options.device)?);
     }
     Ok(denoiser)
 }
@@ -76,7 +82,7 @@ fn build_part(part: &Part, streams: &[StreamSpec], options: BuildOptions) -> Res
 /// The features of a token of the prompts, if there are any.
 fn prompt_features(streams: &[StreamSpec]) -> Result<Option<i64>> {
     let bad = |wanted, found: String| Err(EngineError::Config { field: "prompts", wanted, found });
-    let mut prompts = streams.iter().filter(|stream| stream.is_prompt());
+    let mut prompts = streams.iter().filter(|stream| stream.prompt() == Some(&PromptUse::Tokens));
     let Some(first) = prompts.next() else { return Ok(None) };
     let shown = |prompt: &StreamSpec| format!("{:?} {:?}", prompt.name, prompt.shape);
     let &[_, features] = first.shape.as_slice() else { return bad("of shape [token, feature]", shown(first)) };
@@ -84,6 +90,62 @@ fn prompt_features(streams: &[StreamSpec]) -> Result<Option<i64>> {
         Some(other) => bad("of one shape", format!("{}, {}", shown(first), shown(other))),
         None => Ok(Some(features)),
     }
+}
+
+/// The numbers of all vectors, as they join the time; `None` without vectors.
+fn joined_numbers(streams: &[StreamSpec]) -> Result<Option<i64>> {
+    let mut numbers = None;
+    for stream in streams {
+        let Some(PromptUse::Vector { waves }) = stream.prompt() else { continue };
+        let &[size] = stream.shape.as_slice() else {
+            let found = format!("{:?} {:?}", stream.name, stream.shape);
+            return Err(EngineError::Config { field: "vectors", wanted: "of shape [number]", found });
+        };
+        *numbers.get_or_insert(0) += size * waves.map_or(1, |waves| waves / 2 * 2);
+    }
+    Ok(numbers)
+}
+
+/// The channels of all planes.
+fn plane_channels(streams: &[StreamSpec]) -> Result<i64> {
+    let mut channels = 0;
+    for stream in streams.iter().filter(|stream| stream.prompt() == Some(&PromptUse::Plane)) {
+        let (3 | 4) = stream.shape.len() else {
+            let found = format!("{:?} {:?}", stream.name, stream.shape);
+            return Err(EngineError::Config {
+                field: "planes",
+                wanted: "of shape [.., channel, height, width]",
+                found,
+            });
+        };
+        channels += stream.shape[stream.shape.len() - 3];
+    }
+    Ok(channels)
+}
+
+/// Rejects vectors and planes that the network cannot take.
+fn check_beside(network: &Network, streams: &[StreamSpec], options: &BuildOptions) -> Result<()> {
+    let whole = network.whole();
+    let refused = |field, wanted| {
+        let found = format!("the network {:?}", network.name());
+        Err(EngineError::Config { field, wanted, found })
+    };
+    if options.vectors.is_some() && !whole.is_some_and(Architecture::takes_vectors) {
+        return refused("vectors", "a network whose time vectors can join");
+    }
+    if options.planes > 0 && !whole.is_some_and(Architecture::takes_planes) {
+        return refused("planes", "a network with room for planes beside its streams");
+    }
+    let Some(diffused) = streams.iter().find(|stream| stream.is_diffused()) else { return Ok(()) };
+    let planes = streams.iter().filter(|stream| stream.prompt() == Some(&PromptUse::Plane));
+    for plane in planes {
+        if let Some(needs) = whole.and_then(|part| part.needs(&plane.shape, &diffused.shape)) {
+            let found =
+                format!("plane {:?} {:?}, stream {:?} {:?}", plane.name, plane.shape, diffused.name, diffused.shape);
+            return Err(EngineError::Options(format!("the network {:?} needs {needs}, found {found}", network.name())));
+        }
+    }
+    Ok(())
 }
 
 /// Rejects parts that cannot attend to what they must, and tokens without features.

@@ -26,13 +26,15 @@ pub enum Observed {
     },
     /// An observed prompt: see [`StreamKind::Prompt`](crate::StreamKind::Prompt).
     Prompt {
-        /// `[row, token, feature]`.
+        /// `[row, token, feature]`, or `[row, number]` of a vector.
         value: Tensor,
         /// Above 0. Prompts are mixed by their shares of the summed weights.
         weight: f64,
         /// What the branches that drop it see in its place, as `value`; otherwise it is absent there.
         instead: Option<Tensor>,
     },
+    /// An observed prompt that guidance does not drop, such as a plane: `[row, shape]`.
+    Kept(Tensor),
     /// Generated, starting from this value noised instead of from pure noise (SDEdit): `[row, shape]`. Samplers that
     /// start late require it; see [`Sampling::start_at`].
     Init(Tensor),
@@ -46,7 +48,7 @@ impl Observed {
     /// The state of the stream in all rows of the request, as the network sees it.
     pub fn state(&self) -> State {
         match self {
-            Observed::Clean(_) | Observed::Prompt { .. } => State::Clean,
+            Observed::Clean(_) | Observed::Prompt { .. } | Observed::Kept(_) => State::Clean,
             Observed::Noised(_) | Observed::Inpaint { .. } | Observed::Init(_) | Observed::Noisy => State::Noisy,
             Observed::Absent => State::Absent,
         }
@@ -76,6 +78,7 @@ impl Observed {
                 let instead = instead.as_ref().map(part).transpose()?;
                 Observed::Prompt { value: part(value)?, weight: *weight, instead }
             }
+            Observed::Kept(value) => Observed::Kept(part(value)?),
             Observed::Init(value) => Observed::Init(part(value)?),
             Observed::Noisy => Observed::Noisy,
             Observed::Absent => Observed::Absent,
@@ -125,7 +128,7 @@ pub(crate) fn check(request: &Request, streams: &[StreamSpec]) -> Result<()> {
     for stream in streams {
         match request.states.get(&stream.name) {
             None => return refuse(format!("stream {:?} has no role", stream.name)),
-            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Init(value)) => {
+            Some(Observed::Clean(value) | Observed::Noised(value) | Observed::Kept(value) | Observed::Init(value)) => {
                 check_value(value, stream, request.rows.len())?;
             }
             Some(Observed::Prompt { value, weight, instead }) => {

@@ -10,7 +10,7 @@ use crate::{EngineError, Parameterization, Result, Schedule};
 pub struct StreamSpec {
     /// Its name, unique in the denoiser; it also keys the stream's noise.
     pub name: String,
-    /// The shape of one row; of a prompt, `[token, feature]`.
+    /// The shape of one row; see [`PromptUse`] for that of a prompt.
     pub shape: Vec<i64>,
     /// Its noise schedule.
     pub schedule: Schedule,
@@ -29,7 +29,21 @@ pub enum StreamKind {
     /// Observed, estimated by a head or absent, never diffused: see [`Auxiliary`].
     Auxiliary(Auxiliary),
     /// A prompt: observed or absent, never diffused. Its prediction is meaningless.
-    Prompt,
+    Prompt(PromptUse),
+}
+
+/// What a denoiser does with a prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PromptUse {
+    /// It attends to the tokens, `[token, feature]`.
+    Tokens,
+    /// The vector, `[number]`, joins the embedding of the time.
+    Vector {
+        /// The cosines and sines that each number becomes, like a time; `None` for the numbers themselves.
+        waves: Option<i64>,
+    },
+    /// The channels, `[channel, height, width]` or `[frame, channel, height, width]`, lie beside those of the streams.
+    Plane,
 }
 
 impl StreamSpec {
@@ -40,14 +54,19 @@ impl StreamSpec {
 
     /// True for a prompt.
     pub fn is_prompt(&self) -> bool {
-        self.kind == StreamKind::Prompt
+        self.prompt().is_some()
+    }
+
+    /// What the denoiser does with a prompt; `None` for other streams.
+    pub fn prompt(&self) -> Option<&PromptUse> {
+        if let StreamKind::Prompt(of) = &self.kind { Some(of) } else { None }
     }
 
     /// The connections of an auxiliary stream.
     pub fn auxiliary(&self) -> Option<&Auxiliary> {
         match &self.kind {
             StreamKind::Auxiliary(auxiliary) => Some(auxiliary),
-            StreamKind::Diffused | StreamKind::Prompt => None,
+            StreamKind::Diffused | StreamKind::Prompt(_) => None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
 use crate::overrides::OverrideProblem;
 use crate::problem::{Caution, CodeEntry, Problem};
-use crate::spec::{ActionProblem, SubgraphProblem, TemplateProblem};
+use crate::spec::{ActionProblem, ConstantProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
 const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
@@ -19,6 +19,7 @@ const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     ActionProblem::codes,
     AuxiliaryProblem::codes,
     ComponentProblem::codes,
+    ConstantProblem::codes,
     DiffusionProblem::codes,
     IncludeProblem::codes,
     InputProblem::codes,

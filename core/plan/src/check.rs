@@ -3,6 +3,7 @@
 mod absent;
 mod checkpoint;
 mod classes;
+mod constants;
 mod contrast;
 mod cycle;
 mod given;
@@ -12,6 +13,7 @@ mod judges;
 mod late;
 mod network_streams;
 mod objective;
+mod planes;
 mod prompts;
 mod reads;
 mod sources;
@@ -54,6 +56,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &absent::Absent,
     &checkpoint::Checkpoint,
     &classes::Classes,
+    &constants::Constants,
     &contrast::Contrast,
     &cycle::Cycle,
     &given::GivenStreams,
@@ -62,6 +65,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &late::Late,
     &network_streams::NetworkStreams,
     &objective::ObjectiveStreams,
+    &planes::Planes,
     &prompts::Prompts,
     &reads::Reads,
     &sources::Sources,

@@ -166,7 +166,7 @@ pub(crate) fn merged(base: Node, change: Node) -> Node {
 }
 
 /// True if the keys of `known` belong to another kind or component than those of `change`.
-fn replaces(known: &Node, change: &Node) -> bool {
+pub(crate) fn replaces(known: &Node, change: &Node) -> bool {
     ["kind", USE].iter().any(|key| {
         let old = entry(known, key);
         let new = entry(change, key);

@@ -12,7 +12,7 @@ mod training;
 pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
 pub use model::{Checkpoint, Component, DenoiserConfig, FILES, Form, Model, PromptConfig, Stream, Type, WeightsPart};
-pub use run::{Input, Op, RunPlan, Scoring, Step, Value};
+pub use run::{Constant, Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained};
 

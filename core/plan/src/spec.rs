@@ -9,6 +9,7 @@ mod network;
 mod parts;
 mod pipeline;
 mod roles;
+mod sampler;
 mod scoring;
 mod training;
 
@@ -18,10 +19,11 @@ pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, DiffuseSpec, INNER, NodeSpec, PipelineSpec, ScorerNodeSpec, SubgraphProblem,
-    pipeline,
+    Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PipelineSpec,
+    ScorerNodeSpec, SubgraphProblem, pipeline,
 };
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
+pub(crate) use sampler::SamplerSpec;
 pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{
     GeneratedSpec, SourceSpec, StageSpec, TableSpec, TrainingSpec, WrittenKey, sources, table, training,

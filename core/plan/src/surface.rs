@@ -16,6 +16,7 @@ use anyflow_config::{
 };
 
 pub(crate) use fields::{Fields, text};
+pub(crate) use fill::fill;
 pub(crate) use keys::{
     CONFLICT, DECODE, DENOISER, DIFFUSE, EMBED, ENCODE, EVALUATION, GENERATED, INPUT, JUDGE, MODEL, OBSERVED, PIPELINE,
     PROMPT, SCORE, SCORER, SCORER_NODE, SCORING, STAGE, STREAM, TABLE, TASK, TRAINING, USE, VARIANT, VERSION,

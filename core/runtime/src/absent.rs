@@ -8,8 +8,8 @@ use tch::{Kind, Tensor};
 use crate::{Result, RunError, Session};
 
 impl Session {
-    /// Gives every denoiser the tokens that stand for its absent prompts, the mean of those that state some. They follow
-    /// from the weights of the prompts' modules, so these must be loaded.
+    /// Gives every denoiser what stands for its absent prompts. It follows from the weights of the prompts' modules, so these
+    /// must be loaded.
     ///
     /// # Errors
     /// The codec refuses the text; errors of plugins.
@@ -17,14 +17,11 @@ impl Session {
         for (name, config) in &model.denoisers {
             let stated =
                 config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
-            let all = stated.map(|(prompt, absent)| self.tokens(prompt, absent, &model.prompts[prompt].tokens));
-            let all = all.collect::<Result<Vec<_>>>()?;
-            if all.is_empty() {
-                continue;
-            }
-            let mean = Tensor::f_stack(&all, 0)?.f_mean_dim([0i64].as_slice(), false, Kind::Float)?;
-            if let Some(denoiser) = self.denoisers.get_mut(name) {
-                denoiser.set_absent_prompt(&mean);
+            for (prompt, absent) in stated {
+                let tokens = self.tokens(prompt, absent, &model.prompts[prompt].tokens)?;
+                if let Some(denoiser) = self.denoisers.get_mut(name) {
+                    denoiser.set_absent_prompt(prompt, &tokens).map_err(RunError::diffusion(name))?;
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use tch::Tensor;
 
 use crate::networks::Networks;
+use crate::session::plane_name;
 use crate::{Result, RunError};
 
 /// The engine's role of each stream.
@@ -44,7 +45,17 @@ impl NodeDiffusion<'_> {
     pub fn states(&self, values: &impl RoleValues) -> Result<StreamStates> {
         let streams = self.networks.engine().streams(&self.diffusion.denoiser);
         let streams = streams.map_err(RunError::diffusion(self.node))?;
-        streams.iter().map(|stream| Ok((stream.name.clone(), self.state(&stream.name, values)?))).collect()
+        let planes = self
+            .diffusion
+            .planes
+            .iter()
+            .map(|(stream, from)| Ok((plane_name(stream), Observed::Kept(values.value(stream, from)?))));
+        let planes = planes.collect::<Result<StreamStates>>()?;
+        let others = streams.iter().filter(|stream| !planes.contains_key(&stream.name));
+        let mut states: StreamStates =
+            others.map(|stream| Ok((stream.name.clone(), self.state(&stream.name, values)?))).collect::<Result<_>>()?;
+        states.extend(planes);
+        Ok(states)
     }
 
     fn state(&self, name: &str, values: &impl RoleValues) -> Result<Observed> {
@@ -56,7 +67,10 @@ impl NodeDiffusion<'_> {
             }
             Some(StreamRole::Generate { .. } | StreamRole::Marginalize) => Observed::Noisy,
             Some(StreamRole::Inpaint { from, mask, .. }) => {
-                Observed::Inpaint { value: value(from)?, mask: values.mask(mask)? }
+                let value = value(from)?;
+                // A mask of one channel is that of all.
+                let mask = values.mask(mask)?.f_to_device(value.device())?.f_expand_as(&value)?;
+                Observed::Inpaint { value, mask }
             }
             Some(StreamRole::Observe { from, given: Given::Clean }) => Observed::Clean(value(from)?),
             Some(StreamRole::Observe { from, given: Given::Noised }) => Observed::Noised(value(from)?),
@@ -69,7 +83,7 @@ impl NodeDiffusion<'_> {
 
     /// A request for all outputs of these rows.
     pub fn request(&self, states: StreamStates, rows: Vec<u64>) -> Request {
-        let Diffusion { denoiser, streams, guidance, sampler, seed } = self.diffusion;
+        let Diffusion { denoiser, streams, guidance, sampler, seed, .. } = self.diffusion;
         let names = |is_wanted: fn(&Observed) -> bool| -> Vec<&str> {
             states.iter().filter(|(_, state)| is_wanted(state)).map(|(name, _)| name.as_str()).collect()
         };

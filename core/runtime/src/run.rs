@@ -5,6 +5,7 @@
 mod cap;
 mod causes;
 mod compute;
+mod constant;
 mod cut;
 mod decode;
 mod draws;

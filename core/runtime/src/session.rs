@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyflow_config::Auxiliary;
-use anyflow_diffusion::{BuildOptions, Denoiser, Schedule, StartValues, StreamKind, StreamSpec};
+use anyflow_diffusion::{BuildOptions, Denoiser, PromptUse, Schedule, StartValues, StreamKind, StreamSpec};
 use anyflow_plan::plan::{Checkpoint, DenoiserConfig, Model, WeightsPart};
 use anyflow_weights::ExpectedTensor;
 use indexmap::IndexMap;
@@ -165,7 +165,12 @@ fn build(name: &str, denoiser: &DenoiserConfig, model: &Model, options: BuildOpt
     anyflow_diffusion::build(&denoiser.network, &streams(denoiser, model), &options).map_err(RunError::diffusion(name))
 }
 
-/// The streams of a denoiser: diffused streams, auxiliary streams, prompts.
+/// The name of a stream as a plane of a denoiser, which may be over the same stream.
+pub(crate) fn plane_name(stream: &str) -> String {
+    format!("planes.{stream}")
+}
+
+/// The streams of a denoiser: diffused streams, auxiliary streams, prompts, planes.
 fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
     let schedule = Schedule::new(denoiser.schedule.clone());
     let spec = |name: &String, shape: &[i64], kind| StreamSpec {
@@ -185,6 +190,13 @@ fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
         .companions
         .iter()
         .map(|(name, auxiliary)| spec(name, &model.streams[name].latent, StreamKind::Auxiliary(auxiliary.clone())));
-    let prompts = denoiser.prompts.iter().map(|name| spec(name, &model.prompts[name].tokens, StreamKind::Prompt));
-    diffused.chain(auxiliary).chain(prompts).collect()
+    let prompts = denoiser
+        .prompts
+        .iter()
+        .map(|name| spec(name, &model.prompts[name].tokens, StreamKind::Prompt(PromptUse::Tokens)));
+    let planes = denoiser.planes.iter().map(|name| {
+        let plane = spec(name, &model.streams[name].latent, StreamKind::Prompt(PromptUse::Plane));
+        StreamSpec { name: plane_name(name), ..plane }
+    });
+    diffused.chain(auxiliary).chain(prompts).chain(planes).collect()
 }

@@ -3,9 +3,11 @@
 mod conv;
 mod kl;
 mod latent;
+mod mask;
 mod tiny;
 
 pub use kl::Kl;
+pub use mask::Mask;
 pub use tiny::Tiny;
 
 anyflow_sdk::export_plugin! {
@@ -13,5 +15,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "published autoencoders of images",
     codecs: [],
-    modules: [Kl: Encoder + Decoder, Tiny: Encoder + Decoder],
+    modules: [Kl: Encoder + Decoder, Mask: Encoder, Tiny: Encoder + Decoder],
 }

@@ -22,27 +22,28 @@ pub(super) fn adopt(folder: &ModelFolder, config: &Config) -> Result<AdoptedMode
     let text = config.inner("text_config")?;
     // The model projects both towers to the size that stands beside them.
     let vector: i64 = config.get("projection_dim", 512, COUNT)?;
-    let text = text_encoder::tower(&text, Layer::Last, true)?;
+    let mut text = text_encoder::tower(&text, Layer::Last, true)?;
+    text.module["projection_dim"] = json!(vector);
     let mut words = text_encoder::prompt(&text, folder)?;
     words.push(("vector", json!([vector])));
-    let picture = picture(folder, &config.inner("vision_config")?, vector)?;
+    let image = image(folder, &config.inner("vision_config")?, vector)?;
     let from = folder.weights()?.from;
     let part = |name: &str, map: &str| (name.to_string(), json!({"from": from, "map": map}));
     Ok(AdoptedModel {
         comments: vec![format!("Adopted from CLIPModel, {}.", config.writer())],
         name: folder.name(),
         checkpoint: vec![
-            part("prompts.picture", "clip-image"),
+            part("prompts.image", "clip-image"),
             part("prompts.words", "clip-text"),
             part("scorers.fit", "clip-scale"),
         ],
-        prompts: vec![("picture".into(), picture), ("words".into(), words)],
-        scorers: vec![("fit".into(), json!({"between": ["picture", "words"]}))],
+        prompts: vec![("image".into(), image), ("words".into(), words)],
+        scorers: vec![("fit".into(), json!({"between": ["image", "words"]}))],
         ..AdoptedModel::default()
     })
 }
 
-fn picture(folder: &ModelFolder, config: &Config, vector: i64) -> Result<Keys> {
+fn image(folder: &ModelFolder, config: &Config, vector: i64) -> Result<Keys> {
     config.usual("num_channels", &json!(3))?;
     let pixels: i64 = config.get("image_size", 224, "one whole number, the same for height and width")?;
     let patch: i64 = config.get("patch_size", 32, COUNT)?;

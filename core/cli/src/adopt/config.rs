@@ -18,7 +18,7 @@ pub(super) struct Config {
     values: Map<String, Value>,
 }
 
-/// Reads a JSON file.
+/// Reads a JSON file, with the numbers that Python writes and JSON does not have: they become null.
 pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = || path.display().to_string();
     let unreadable = |source| AdoptError::Read { path: shown(), source };
@@ -28,7 +28,30 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
         return Err(unreadable(std::io::Error::other("it is not a regular file")));
     }
     file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(unreadable)?;
-    serde_json::from_slice(&text).map_err(|error| AdoptError::Json { path: shown(), text: error.to_string() })
+    serde_json::from_slice(&without_infinities(text))
+        .map_err(|error| AdoptError::Json { path: shown(), text: error.to_string() })
+}
+
+/// What Python's `json` writes for numbers that are not finite.
+const INFINITIES: [&[u8]; 3] = [b"-Infinity", b"Infinity", b"NaN"];
+
+fn without_infinities(text: Vec<u8>) -> Vec<u8> {
+    let mut found = Vec::with_capacity(text.len());
+    let (mut at, mut is_string) = (0, false);
+    while at < text.len() {
+        let rest = &text[at..];
+        if let Some(word) = INFINITIES.iter().find(|word| !is_string && rest.starts_with(word)) {
+            found.extend_from_slice(b"null");
+            at += word.len();
+            continue;
+        }
+        // A quote behind a backslash ends no string.
+        let taken = if is_string && rest[0] == b'\\' { rest.len().min(2) } else { 1 };
+        is_string ^= rest[0] == b'"';
+        found.extend_from_slice(&rest[..taken]);
+        at += taken;
+    }
+    found
 }
 
 impl Config {
@@ -119,4 +142,17 @@ impl Config {
 /// True for equal values; `1` is `1.0`.
 fn is_same(one: &Value, other: &Value) -> bool {
     one == other || one.as_f64().is_some_and(|number| other.as_f64() == Some(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_null() {
+        let text = br#"{"a": -Infinity, "b": [NaN, Infinity, 1], "c": "-Infinity \" NaN", "d\\": NaN}"#;
+        let found: Value = serde_json::from_slice(&without_infinities(text.to_vec())).unwrap();
+        let wanted = serde_json::json!({"a": null, "b": [null, null, 1], "c": "-Infinity \" NaN", "d\\": null});
+        assert_eq!(found, wanted);
+    }
 }

@@ -28,6 +28,16 @@ pub trait Architecture {
     fn can_attend(&self) -> bool {
         true
     }
+
+    /// True if vectors can join the embedding of its time.
+    fn takes_vectors(&self) -> bool {
+        false
+    }
+
+    /// True if planes, which are never diffused, can lie beside the channels of its streams.
+    fn takes_planes(&self) -> bool {
+        false
+    }
 }
 
 /// A value that does not fit the other values of a network.
@@ -72,6 +82,14 @@ impl Network {
                 let reads = |stream: &str| dual.reads.contains_key(stream);
                 of_streams(&dual.parts, reads, |stream| !reads(stream))
             }
+        }
+    }
+
+    /// The network over all streams; `None` if each stream has its own, and none takes vectors or planes.
+    pub fn whole(&self) -> Option<&Part> {
+        match self {
+            Network::Part(part) => Some(part),
+            Network::Coupled(_) | Network::DualStream(_) => None,
         }
     }
 

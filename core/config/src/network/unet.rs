@@ -91,6 +91,14 @@ impl Architecture for Unet {
         let is_odd = Size::of(shape).is_none() || Size::of(shape) != Size::of(first);
         is_odd.then(|| "streams of equal size, [channel, height, width] or [frame, channel, height, width]".into())
     }
+
+    fn takes_vectors(&self) -> bool {
+        true
+    }
+
+    fn takes_planes(&self) -> bool {
+        true
+    }
 }
 
 /// The sizes that the streams have in common.

@@ -1,7 +1,7 @@
 //! The networks that the parts are measured with.
 
 use anyflow_diffusion::{
-    BuildOptions, Denoiser, Network, Parameterization, Precision, Schedule, StreamKind, StreamSpec, build,
+    BuildOptions, Denoiser, Network, Parameterization, Precision, PromptUse, Schedule, StreamKind, StreamSpec, build,
 };
 use serde_json::{Value, json};
 use tch::Device;
@@ -22,7 +22,7 @@ pub fn coupled() -> Box<dyn Denoiser> {
     let parts = json!({"short": perceptron(128), "map": map, "vector": perceptron(192), "long": perceptron(224)});
     let environment = json!({"width": 192, "features": 64, "tokens": 4});
     let network = json!({"kind": "coupled", "parts": parts, "environment": environment});
-    let prompt = StreamSpec { kind: StreamKind::Prompt, ..stream("prompt", &[1, 64]) };
+    let prompt = StreamSpec { kind: StreamKind::Prompt(PromptUse::Tokens), ..stream("prompt", &[1, 64]) };
     let streams =
         [stream("short", &[16]), stream("map", &[4, 7, 7]), stream("vector", &[24]), stream("long", &[8, 12]), prompt];
     built(network, &streams)

@@ -72,7 +72,8 @@ impl Aggregated {
         asked.x = self.diffused.iter().map(|index| x[*index].shallow_clone()).collect();
         asked.prompt = batch.prompt.as_ref().map(crate::Tokens::shared);
         asked.context = batch.context.as_ref().map(crate::Tokens::shared);
-        Ok(asked)
+        let beside = |of: &Option<Tensor>| of.as_ref().map(Tensor::shallow_clone);
+        Ok(asked.with_beside(beside(&batch.vectors), beside(&batch.planes)))
     }
 
     /// The predictions of all streams, from those of the diffused streams and the features at the sites of the heads.

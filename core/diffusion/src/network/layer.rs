@@ -23,6 +23,7 @@ impl NumberFormat for Precision {
         match self {
             Precision::F32 => Kind::Float,
             Precision::Bf16 => Kind::BFloat16,
+            Precision::F16 => Kind::Half,
         }
     }
 }
@@ -40,6 +41,10 @@ pub struct BuildOptions {
     pub prompt: Option<i64>,
     /// The features of a token of other streams; without it the network takes no such context.
     pub context: Option<i64>,
+    /// The numbers that join the embedding of the time; without them nothing does. Streams that are vectors set it.
+    pub vectors: Option<i64>,
+    /// The channels beside those of the streams. Streams that are planes set it.
+    pub planes: i64,
     /// The values of weights that no file gives.
     pub start: StartValues,
 }
@@ -60,7 +65,8 @@ pub enum StartValues {
 impl BuildOptions {
     /// Options of a network that takes prompts only if streams are prompts.
     pub fn new(precision: Precision, device: Device, seed: u64) -> Self {
-        BuildOptions { precision, device, seed, prompt: None, context: None, start: StartValues::default() }
+        let start = StartValues::default();
+        BuildOptions { precision, device, seed, prompt: None, context: None, vectors: None, planes: 0, start }
     }
 
     /// The options of a part, by its index: the same with a seed of its own.

@@ -3,54 +3,66 @@
 //! Prompts therefore behave like streams: observed or absent per row, dropped in a guidance branch, gathered and split
 //! with the rest of a batch.
 
+mod beside;
+mod mixture;
+
 use std::cell::RefCell;
 
 use anyflow_config::{Site, SiteSpec};
+use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
-use crate::tokens::same_memory;
-use crate::{Denoiser, DenoiserInput, Result, StreamSpec, TensorExt, Times, Tokens};
+use crate::{Denoiser, DenoiserInput, PromptUse, Result, StreamSpec, TensorExt, Times, Tokens};
+use beside::Vectors;
+use mixture::Mixture;
 
 /// A denoiser whose prompt is a mixture. With w_m the presence of prompt m in a row (its weight, or 0), the row's
 /// tokens are sum_m w_m C_m / sum_m w_m: Tang et al. 2023, "Any-to-any generation via composable diffusion", section
 /// 3.1, with weights that need not sum to 1. A row without prompts has no tokens, unless tokens stand for an absent prompt.
+///
+/// Prompts that are vectors join the time, those that are planes lie beside the streams: see [`PromptUse`].
 pub struct Prompted {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,
-    /// The indices of the streams of `inner`, and of the prompts.
+    /// The indices of the streams of `inner`, of the prompts that are tokens, and of those that are planes.
     others: Vec<usize>,
-    prompts: Vec<usize>,
-    /// The tokens of rows without a prompt: `[token, feature]`.
-    absent: Option<Tensor>,
+    tokens: Vec<usize>,
+    planes: Vec<usize>,
+    vectors: Vectors,
+    /// Tokens prompt -> what stands for it.
+    absent: IndexMap<String, Tensor>,
+    /// The tokens of rows without a prompt, the mean of `absent`: `[token, feature]`.
+    stand_in: Option<Tensor>,
     /// The mixture of the last call whose times were known on the host.
     kept: RefCell<Option<Mixture>>,
 }
 
-/// A mixture and its inputs.
-struct Mixture {
-    values: Vec<Tensor>,
-    /// Per run: the weights of the prompts and the number of rows.
-    weights: Vec<(Vec<f32>, usize)>,
-    tokens: Option<Tokens>,
-}
-
-impl Mixture {
-    fn is_of(&self, values: &[Tensor], weights: &[(Vec<f32>, usize)]) -> bool {
-        self.weights == weights && self.values.iter().zip(values).all(|(old, new)| same_memory(old, new))
-    }
-}
-
 impl Prompted {
-    /// `inner` with prompts, all of shape `[token, feature]`; `streams` are the prompts and, in order, those of `inner`.
-    pub fn new(inner: Box<dyn Denoiser>, streams: Vec<StreamSpec>) -> Self {
-        let (prompts, others) = (0..streams.len()).partition(|index| streams[*index].is_prompt());
-        Prompted { inner, streams, others, prompts, absent: None, kept: RefCell::default() }
+    /// `inner` with prompts, those that are tokens all of one shape; `streams` are the prompts and, in order, those of `inner`.
+    ///
+    /// # Errors
+    /// A tensor operation failed.
+    pub fn new(inner: Box<dyn Denoiser>, streams: Vec<StreamSpec>, device: Device) -> Result<Self> {
+        let those = |wanted: fn(&StreamSpec) -> bool| -> Vec<usize> {
+            (0..streams.len()).filter(|index| wanted(&streams[*index])).collect()
+        };
+        let others = those(|stream| !stream.is_prompt());
+        let tokens = those(|stream| stream.prompt() == Some(&PromptUse::Tokens));
+        let planes = those(|stream| stream.prompt() == Some(&PromptUse::Plane));
+        let vectors = Vectors::new(&streams, device)?;
+        let (absent, stand_in, kept) = Default::default();
+        Ok(Prompted { inner, streams, others, tokens, planes, vectors, absent, stand_in, kept })
     }
 
     /// The input of `inner`.
     fn asked(&self, batch: &DenoiserInput) -> Result<DenoiserInput> {
-        let asked = batch.some_streams(&self.others)?;
-        let prompts = batch.some_streams(&self.prompts)?;
+        let vectors = self.vectors.joined(&self.streams, batch)?;
+        let planes = beside::planes(&self.planes, &self.streams, batch)?;
+        let asked = batch.some_streams(&self.others)?.with_beside(vectors, planes);
+        if self.tokens.is_empty() {
+            return Ok(asked);
+        }
+        let prompts = batch.some_streams(&self.tokens)?;
         let tokens = match &prompts.times {
             Times::Runs(_) if !prompts.x.iter().any(Tensor::requires_grad) => self.kept(prompts)?,
             _ => self.tokens(&prompts)?,
@@ -63,8 +75,8 @@ impl Prompted {
 
     /// The mixture of prompts, `[row, token, feature]`, and its row mask; `None` if no row has tokens.
     fn tokens(&self, prompts: &DenoiserInput) -> Result<Option<Tokens>> {
-        let mixed = tokens(prompts)?;
-        let Some(absent) = &self.absent else { return Ok(mixed) };
+        let mixed = mixture::tokens(prompts)?;
+        let Some(absent) = &self.stand_in else { return Ok(mixed) };
         let rows = prompts.rows();
         let everywhere = || absent.try_unsqueeze(0)?.try_expand([rows, -1, -1]);
         let values = match mixed {
@@ -101,47 +113,6 @@ impl Prompted {
     }
 }
 
-/// The mixture of prompts, `[row, token, feature]`, and its row mask; `None` if no row has a prompt.
-fn tokens(prompts: &DenoiserInput) -> Result<Option<Tokens>> {
-    let weights = prompts.present()?;
-    let total = weights.try_sum([1], true, Kind::Float)?;
-    let there = total.try_gt(0.0)?;
-    let given = there.try_flatten(0, -1)?.try_to_device(Device::Cpu)?.try_to_bools()?;
-    if !given.contains(&true) {
-        return Ok(None);
-    }
-    let all = !given.contains(&false);
-    let values = match prompts.x.as_slice() {
-        // A single prompt has share 1 in its rows. Passing the same memory at every step lets networks reuse what
-        // they derived from it.
-        [only] => only.shallow_clone(),
-        several => mixed(several, &weights, &total)?,
-    };
-    let count = values.size()[1];
-    let mask = there.try_expand([values.size()[0], count])?;
-    Ok(Some(Tokens { values, mask: (!all).then_some(mask) }))
-}
-
-fn mixed(values: &[Tensor], weights: &Tensor, total: &Tensor) -> Result<Tensor> {
-    let safe = total.try_clamp_min(f64::from(f32::MIN_POSITIVE))?;
-    let shares = weights.try_div(&safe)?;
-    let mut sum: Option<Tensor> = None;
-    for (index, value) in values.iter().enumerate() {
-        let share = shares.try_narrow(1, index as i64, 1)?.try_unsqueeze(-1)?;
-        // The values of an absent prompt are meaningless and may not be finite.
-        let term = value.try_mul(&share)?;
-        let gone = share.try_eq(0.0)?;
-        let term = term.try_masked_fill(&gone, 0.0)?;
-        sum = Some(match sum {
-            None => term,
-            Some(sum) => sum.try_add(&term)?,
-        });
-    }
-    sum.ok_or_else(|| {
-        crate::EngineError::Request("a prompted denoiser needs at least one prompt, found none".to_string())
-    })
-}
-
 impl Denoiser for Prompted {
     fn streams(&self) -> &[StreamSpec] {
         &self.streams
@@ -160,9 +131,15 @@ impl Denoiser for Prompted {
         Ok((self.with_prompts(outputs, batch), features))
     }
 
-    fn set_absent_prompt(&mut self, tokens: &Tensor) {
-        self.absent = Some(tokens.shallow_clone());
+    fn set_absent_prompt(&mut self, prompt: &str, value: &Tensor) -> Result<()> {
+        if self.vectors.set_absent(prompt, value) {
+            return Ok(());
+        }
+        self.absent.insert(prompt.to_string(), value.shallow_clone());
+        let all: Vec<&Tensor> = self.absent.values().collect();
+        self.stand_in = Some(Tensor::try_stack(&all, 0)?.try_mean([0], false, Kind::Float)?);
         *self.kept.borrow_mut() = None;
+        Ok(())
     }
 
     fn environments(&self, batch: &DenoiserInput) -> Result<Vec<Option<Tensor>>> {

@@ -11,7 +11,7 @@ use tch::{Kind, Tensor};
 
 use super::attention::Keys;
 use super::cross_attention::{CrossAttention, KeyCache, Memory};
-use super::layer::{BuildOptions, cast};
+use super::layer::{BuildOptions, cast, silu};
 use super::sinusoidal::SinusoidalEmbedding;
 use super::streams::{present_values, shapes};
 use crate::site::Reader;
@@ -83,7 +83,7 @@ impl Transformer {
     fn times(&self, batch: &DenoiserInput) -> Result<Tensor> {
         let t = batch.t()?;
         let column = t.try_reshape([-1, 1])?;
-        let embedding = self.time.forward(&column, &column)?;
+        let embedding = silu(self.time.forward(&column, &column)?)?;
         embedding.try_view([batch.rows(), self.streams.len() as i64, -1])
     }
 

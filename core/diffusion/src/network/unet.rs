@@ -14,10 +14,10 @@ use anyflow_config::{Site, SiteSpec};
 use tch::{Kind, Tensor};
 
 use super::attention::{Keys, repeated};
-use super::conv::Conv;
+use super::conv::{Conv, concat};
 use super::cross_attention::{KeyCache, Memory};
 use super::layer::{BuildOptions, Norm, cast, silu};
-use super::sinusoidal::SinusoidalEmbedding;
+use super::sinusoidal::{SinusoidalEmbedding, VectorEmbedding};
 use super::streams::shapes;
 use super::time::{Projected, Projections};
 use crate::site::Reader;
@@ -35,7 +35,8 @@ use spatial::TransformerBlock;
 ///
 /// Streams are `[channel, height, width]`, of one size, concatenated along the channels; absent ones are zero. With
 /// several streams the first layer of the time embedding takes the times and presences of all of them. Cross-attention
-/// layers attend to the prompt; without one they output their bias. The context, if any, is attended to after the
+/// layers attend to the prompt; without one they output their bias. Planes lie behind the channels of the streams; vectors are
+/// added to the embedding of the time. The context, if any, is attended to after the
 /// prompt, by layers that start at zero. The output layer starts at zero.
 ///
 /// Frames of streams `[frame, channel, height, width]` are rows of the map, joined by layers that start at zero.
@@ -47,6 +48,7 @@ pub struct Unet {
     options: BuildOptions,
     input: Conv,
     time: SinusoidalEmbedding,
+    vectors: Option<VectorEmbedding>,
     down: Vec<Level>,
     middle: Middle,
     up: Vec<Level>,
@@ -75,7 +77,7 @@ impl Unet {
     /// A fresh network; see [`crate::build`].
     pub(super) fn new(streams: &[StreamSpec], config: &Options, init: BuildOptions) -> Result<Self> {
         let common = Common::of(&streams[0]);
-        let channels = streams.iter().map(maps::channels).sum();
+        let channels: i64 = streams.iter().map(maps::channels).sum();
         let widths = config.block_out_channels.clone();
         let finest = widths[0];
         let coarsest = widths[widths.len() - 1];
@@ -100,8 +102,9 @@ impl Unet {
         Ok(Unet {
             streams: streams.to_vec(),
             common,
-            input: Conv::new("conv_in", channels, finest, 3, 1.0, init)?,
+            input: Conv::new("conv_in", channels + init.planes, finest, 3, 1.0, init)?,
             time: SinusoidalEmbedding::new(streams.len(), finest, embedding, init)?,
+            vectors: init.vectors.map(|numbers| VectorEmbedding::new(numbers, embedding, init)).transpose()?,
             down,
             middle,
             up,
@@ -114,7 +117,11 @@ impl Unet {
     }
 
     fn trunk(&self, batch: &DenoiserInput, pass: &Pass, reader: &mut Reader) -> Result<Tensor> {
-        let mut h = cast(&self.input.forward(&maps::join(&self.streams, self.common, batch)?)?, Kind::Float)?;
+        let mut x = maps::join(&self.streams, self.common, batch)?;
+        if let Some(planes) = batch.planes_for(self.options.planes)? {
+            x = concat(&x, &maps::as_map(planes, self.common)?)?;
+        }
+        let mut h = cast(&self.input.forward(&x)?, Kind::Float)?;
         let mut skips = vec![h.shallow_clone()];
         for (index, level) in self.down.iter().enumerate() {
             let (features, next) = level.descend(h, &mut skips, pass)?;
@@ -141,10 +148,12 @@ impl Unet {
 
     fn signal(&self, batch: &DenoiserInput) -> Result<Signal> {
         let frames = self.common.frames;
+        let joined = batch.vectors_for(self.options.vectors)?;
         match (&self.kept, &batch.times) {
-            (Some(kept), Times::Runs(runs)) => {
+            // With vectors the embedding is that of a row, not of a time.
+            (Some(kept), Times::Runs(runs)) if joined.is_none() => {
                 let mut kept = kept.borrow_mut();
-                let projected = kept.projections.project(runs, |t, present| self.time.forward(t, present))?;
+                let projected = kept.projections.project(runs, |t, present| silu(self.time.forward(t, present)?))?;
                 let all = projected.part(0);
                 Ok(Signal::Projected(match &projected {
                     Projected::Shared(_) => all.shallow_clone(),
@@ -152,8 +161,11 @@ impl Unet {
                 }))
             }
             _ => {
-                let embedding = self.time.forward(&batch.t()?, &batch.present()?)?;
-                Ok(Signal::Embedded(repeated(&embedding, frames)?))
+                let mut embedding = self.time.forward(&batch.t()?, &batch.present()?)?;
+                if let (Some(layers), Some(vectors)) = (&self.vectors, joined) {
+                    embedding = embedding.try_add(&layers.forward(vectors)?)?;
+                }
+                Ok(Signal::Embedded(repeated(&silu(embedding)?, frames)?))
             }
         }
     }
@@ -223,6 +235,7 @@ impl Denoiser for Unet {
         let mut named = Vec::new();
         self.input.list(&mut named);
         self.time.list(&mut named);
+        self.vectors.iter().for_each(|layers| layers.list(&mut named));
         self.down.iter().for_each(|level| level.list(&mut named));
         self.middle.list(&mut named);
         self.up.iter().for_each(|level| level.list(&mut named));
@@ -234,6 +247,7 @@ impl Denoiser for Unet {
     fn freeze(&mut self) -> Result<()> {
         self.input.freeze()?;
         self.time.freeze()?;
+        self.vectors.iter_mut().try_for_each(VectorEmbedding::freeze)?;
         self.down.iter_mut().try_for_each(Level::freeze)?;
         self.middle.freeze()?;
         self.up.iter_mut().try_for_each(Level::freeze)?;

@@ -3,7 +3,7 @@
 use super::times::Rows;
 use super::{Draw, DrawKey};
 use crate::noise::RowNoise;
-use crate::{EngineError, Result, StreamSpec};
+use crate::{EngineError, PromptUse, Result, StreamSpec};
 
 /// The noise key of prompts; no stream can have this name.
 const PROMPT_NOISE: &str = "\0prompt";
@@ -25,7 +25,8 @@ impl Default for Prompting {
 }
 
 impl Prompting {
-    /// Draws the prompt of each row: one of the available prompts that the row has, chosen uniformly, or none.
+    /// Draws the prompt of each row: one of the available prompts that the row has, chosen uniformly, or none. Vectors go with
+    /// it; planes are no condition and stay.
     pub(super) fn with_prompts(
         &self,
         mut draw: Draw,
@@ -36,18 +37,27 @@ impl Prompting {
         if !streams.iter().any(StreamSpec::is_prompt) {
             return Ok(draw);
         }
-        let has_tokens = |stream: &StreamSpec| stream.is_prompt() && !self.missing.contains(&stream.name);
-        let there: Vec<usize> = (0..streams.len()).filter(|index| has_tokens(&streams[*index])).collect();
-        if there.is_empty() {
+        let those = |wanted: fn(&PromptUse) -> bool| -> Vec<usize> {
+            let is_wanted =
+                |stream: &StreamSpec| stream.prompt().is_some_and(wanted) && !self.missing.contains(&stream.name);
+            (0..streams.len()).filter(|index| is_wanted(&streams[*index])).collect()
+        };
+        let there = those(|of| *of == PromptUse::Tokens);
+        let vectors = those(|of| matches!(of, PromptUse::Vector { .. }));
+        let planes = those(|of| *of == PromptUse::Plane);
+        if there.is_empty() && vectors.is_empty() && planes.is_empty() {
             return Err(EngineError::Request("no prompt has tokens".to_string()));
         }
         for row in 0..rows.count {
             let mut drawn = [0.0; 2];
             RowNoise::new(key.seed, (rows.first + row) as u64, PROMPT_NOISE).uniforms(key.step, &mut drawn);
             let here: Vec<usize> = there.iter().copied().filter(|prompt| rows.has(row, *prompt)).collect();
-            if drawn[0] >= self.p_uncond && !here.is_empty() {
+            let is_given = drawn[0] >= self.p_uncond;
+            if is_given && !here.is_empty() {
                 draw.observe(row, here[((drawn[1] * here.len() as f64) as usize).min(here.len() - 1)]);
             }
+            let others = planes.iter().chain(vectors.iter().filter(|_| is_given));
+            others.filter(|prompt| rows.has(row, **prompt)).for_each(|prompt| draw.observe(row, *prompt));
         }
         Ok(draw)
     }
@@ -71,9 +81,9 @@ mod tests {
     fn a_row_has_one_available_prompt_or_none() {
         let streams = [
             stream("x", StreamKind::Diffused),
-            stream("a", StreamKind::Prompt),
-            stream("b", StreamKind::Prompt),
-            stream("c", StreamKind::Prompt),
+            stream("a", StreamKind::Prompt(PromptUse::Tokens)),
+            stream("b", StreamKind::Prompt(PromptUse::Tokens)),
+            stream("c", StreamKind::Prompt(PromptUse::Tokens)),
         ];
         let law = TimeDistribution::SharedAll(Default::default());
         let all = |first, count| Rows { first, count, lacking: &[] };
@@ -103,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_row_is_prompted_only_by_what_it_has() {
-        let prompts = ["a", "b", "c"].map(|name| stream(name, StreamKind::Prompt));
+        let prompts = ["a", "b", "c"].map(|name| stream(name, StreamKind::Prompt(PromptUse::Tokens)));
         let streams = [vec![stream("x", StreamKind::Diffused)], prompts.to_vec()].concat();
         let lacking: Vec<u64> = (0..3000).map(|row| [0b0010, 0b1100, 0b1110][row % 3]).collect();
         let rows = Rows { first: 0, count: lacking.len(), lacking: &lacking };
@@ -123,5 +133,25 @@ mod tests {
                 assert!(wanted > 0.0 || share(kind, prompt) == 0.0, "{kind} {prompt}");
             }
         }
+    }
+
+    #[test]
+    fn vectors_go_with_the_prompt_and_planes_stay() {
+        let streams = [
+            stream("x", StreamKind::Diffused),
+            stream("a", StreamKind::Prompt(PromptUse::Tokens)),
+            stream("v", StreamKind::Prompt(PromptUse::Vector { waves: None })),
+            stream("p", StreamKind::Prompt(PromptUse::Plane)),
+        ];
+        let law = TimeDistribution::SharedAll(Default::default());
+        let all = || Rows { first: 0, count: 200, lacking: &[] };
+        let draw = draw_from(&law, all(), &streams[..1], KEY).among(&[0], streams.len());
+        let drawn = Prompting { p_uncond: 0.5, missing: Vec::new() }.with_prompts(draw, &streams, all(), KEY).unwrap();
+        let rows: Vec<_> = (0..200).map(|row| drawn.states.row(row)[1..].to_vec()).collect();
+        let given = [State::Clean, State::Clean, State::Clean];
+        let dropped = [State::Absent, State::Absent, State::Clean];
+        let count = |wanted: [State; 3]| rows.iter().filter(|row| **row == wanted).count();
+        assert_eq!(count(given) + count(dropped), 200, "{rows:?}");
+        assert!(count(given) > 70 && count(dropped) > 70, "{}", count(given));
     }
 }

@@ -39,12 +39,21 @@ def digest(shapes):
     return f"{digest:016x}"
 
 
-def case(config, channels, size, tokens, mask=None):
-    """`config` in the words of diffusers; attention per level as a flag."""
+def case(config, channels, size, tokens, mask=None, planes=0, vectors=None):
+    """`config` in the words of diffusers; attention per level as a flag. `planes` are channels beside those of the stream;
+    `vectors` are the sizes of a vector that joins the time, of numbers that do, and the waves of each number."""
+    joined = {}
+    if vectors is not None:
+        plain, numbers, waves = vectors
+        joined = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": waves,
+            "projection_class_embeddings_input_dim": plain + waves * numbers,
+        }
     attention = config["attention"]
     depths = config["transformer_layers_per_block"]
     network = UNet2DConditionModel(
-        in_channels=channels,
+        in_channels=channels + planes,
         out_channels=channels,
         block_out_channels=tuple(config["block_out_channels"]),
         layers_per_block=config["layers_per_block"],
@@ -56,19 +65,27 @@ def case(config, channels, size, tokens, mask=None):
         cross_attention_dim=config["cross_attention_dim"],
         norm_num_groups=config["norm_num_groups"],
         use_linear_projection=config["use_linear_projection"],
+        **joined,
     ).eval()
     network.load_state_dict({name: parameter(name, tuple(p.shape)) for name, p in network.state_dict().items()})
     x = fill("x", (ROWS, channels, *size), 1.3)
     prompt = fill("prompt", (ROWS, tokens, config["cross_attention_dim"]), 1.3)
     given = None if mask is None else torch.tensor(mask)
+    if planes:
+        x = torch.cat([x, fill("planes", (ROWS, planes, *size), 1.3)], 1)
+    added = None
+    if vectors is not None:
+        added = {"text_embeds": fill("vector", (ROWS, plain), 1.3), "time_ids": fill("numbers", (ROWS, numbers), 500, 500)}
     with torch.no_grad():
-        y = network(x, torch.tensor(STEPS), prompt, encoder_attention_mask=given).sample
+        y = network(x, torch.tensor(STEPS), prompt, encoder_attention_mask=given, added_cond_kwargs=added).sample
     return {
         "network": {"kind": "unet", **config},
         "shape": [channels, *size],
         "steps": STEPS,
         "tokens": tokens,
         "mask": mask,
+        "planes": planes,
+        "vectors": vectors,
         "parameters": digest({name: list(p.shape) for name, p in network.state_dict().items()}),
         "output": [float(f"{v:.7g}") for v in y.flatten().tolist()],
     }
@@ -126,10 +143,29 @@ def main():
             3,
             mask=[[True, True, True], [True, False, False]],
         ),
+        # Stable Diffusion XL with its in-painting: a vector and numbers join the time, five channels lie beside the stream.
+        case(
+            {
+                **common,
+                "transformer_layers_per_block": [1, 2],
+                "block_out_channels": [8, 16],
+                "attention": [False, True],
+                "num_attention_heads": [1, 2],
+                "cross_attention_dim": 10,
+                "norm_num_groups": 4,
+                "use_linear_projection": True,
+            },
+            4,
+            [8, 8],
+            3,
+            planes=5,
+            vectors=[6, 6, 8],
+        ),
     ]
     with open("unet.json", "w") as file:
         json.dump(cases, file, separators=(",", ":"))
         file.write("\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

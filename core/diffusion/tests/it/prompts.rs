@@ -4,8 +4,8 @@ use anyflow_config::network as config;
 use anyflow_config::sampler::Ddim;
 use anyflow_diffusion::{
     Branch, BuildOptions, Denoiser, DenoiserInput, DrawKey, EngineError, LossOptions, MlpLayers, Modulation, Network,
-    Observed, Parameterization, Precision, Prompted, Prompting, Request, ResidualMlp, Sampling, Schedule, StreamKind,
-    StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
+    Observed, Parameterization, Precision, PromptUse, Prompted, Prompting, Request, ResidualMlp, Sampling, Schedule,
+    StreamKind, StreamSpec, TimeDistribution, TimeRun, build, denoising_loss,
 };
 use tch::{Device, Kind, Tensor};
 
@@ -19,7 +19,7 @@ fn stream(name: &str, shape: &[i64]) -> StreamSpec {
 
 /// The stream x, then prompts.
 fn prompted(names: &[&str], tokens: &[i64]) -> Vec<StreamSpec> {
-    let prompt = |name: &&str| StreamSpec { kind: StreamKind::Prompt, ..stream(name, tokens) };
+    let prompt = |name: &&str| StreamSpec { kind: StreamKind::Prompt(PromptUse::Tokens), ..stream(name, tokens) };
     std::iter::once(stream("x", &[4])).chain(names.iter().map(prompt)).collect()
 }
 
@@ -33,7 +33,7 @@ fn reading(modulation: Modulation, streams: Vec<StreamSpec>) -> Box<dyn Denoiser
     let layers = MlpLayers { modulation, ..MlpLayers::default() };
     let options = BuildOptions { prompt: Some(TOKENS[1]), ..on_cpu(Precision::F32, 3) };
     let built = ResidualMlp::build(&streams[..1], &config, layers, &options).unwrap();
-    let built = Box::new(Prompted::new(built, streams));
+    let built = Box::new(Prompted::new(built, streams, Device::Cpu).unwrap());
     for (index, (_, parameter)) in built.parameters().iter().enumerate() {
         let ramp =
             Tensor::arange(parameter.numel() as i64, (Kind::Float, Device::Cpu)).view(parameter.size().as_slice());
@@ -161,7 +161,7 @@ fn branches_see_what_takes_the_place_of_a_prompt() {
     let sampled = |absent: bool, requests: Vec<Request>| -> Vec<Tensor> {
         let mut denoiser = network(Modulation::Shift, &["a"]);
         if absent {
-            denoiser.set_absent_prompt(&nothing.squeeze_dim(0));
+            denoiser.set_absent_prompt("a", &nothing.squeeze_dim(0)).unwrap();
         }
         denoiser.freeze().unwrap();
         let engine = engine(vec![("d", denoiser)], 64);

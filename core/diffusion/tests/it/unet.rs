@@ -2,10 +2,10 @@
 
 use anyflow_config::network::{Part, Unet};
 use anyflow_diffusion::{
-    BuildOptions, Denoiser, DenoiserInput, EngineError, Network, Parameterization, Precision, Schedule, Site,
-    StreamSpec, TimeRun, Tokens, build,
+    BuildOptions, Denoiser, DenoiserInput, EngineError, Network, Parameterization, Precision, PromptUse, Schedule,
+    Site, StreamKind, StreamSpec, TimeRun, Tokens, build,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
 use crate::fakes::{bits, normal, on_cpu, stream, worst};
@@ -117,8 +117,8 @@ pub fn flat(outputs: &[Tensor]) -> Tensor {
 #[test]
 fn it_equals_diffusers_with_the_same_weights() {
     let golden: Value = serde_json::from_str(include_str!("../goldens/unet.json")).unwrap();
-    assert_eq!(golden.as_array().unwrap().len(), 3);
-    for case in golden.as_array().unwrap() {
+    assert_eq!(golden.as_array().unwrap().len(), 4);
+    for case in golden.as_array().unwrap().iter().filter(|case| case["vectors"].is_null()) {
         let shape: Vec<i64> = serde_json::from_value(case["shape"].clone()).unwrap();
         let mut config = case["network"].as_object().unwrap().clone();
         let prompt = config.remove("cross_attention_dim").unwrap().as_i64().unwrap();
@@ -166,6 +166,100 @@ fn it_equals_diffusers_with_the_same_weights() {
             check(network.as_ref(), "frozen, without gradients");
         }
     }
+}
+
+/// The streams and inputs of the golden with a prompt, two planes, a vector and numbers.
+fn beside(case: &Value) -> (Vec<StreamSpec>, Vec<Tensor>) {
+    let shape: Vec<i64> = serde_json::from_value(case["shape"].clone()).unwrap();
+    let [plain, numbers, waves]: [i64; 3] = serde_json::from_value(case["vectors"].clone()).unwrap();
+    let tokens = [case["tokens"].as_i64().unwrap(), case["network"]["cross_attention_dim"].as_i64().unwrap()];
+    let prompt = |name: &str, shape: &[i64], of| StreamSpec { kind: StreamKind::Prompt(of), ..map(name, shape) };
+    let channels = case["planes"].as_i64().unwrap();
+    let plane = |name: &str, channels: i64| prompt(name, &[&[channels], &shape[1..]].concat(), PromptUse::Plane);
+    let joined = |waves| PromptUse::Vector { waves };
+    let streams = vec![
+        map("x", &shape),
+        prompt("words", &tokens, PromptUse::Tokens),
+        plane("hole", 1),
+        plane("visible", channels - 1),
+        prompt("pooled", &[plain], joined(None)),
+        prompt("sizes", &[numbers], joined(Some(waves))),
+    ];
+    let planes = fill("planes", &[&[2, channels], &shape[1..]].concat(), 1.3, 0.0);
+    let x = vec![
+        fill("x", &[&[2], shape.as_slice()].concat(), 1.3, 0.0),
+        fill("prompt", &[2, tokens[0], tokens[1]], 1.3, 0.0),
+        planes.narrow(1, 0, 1),
+        planes.narrow(1, 1, channels - 1),
+        fill("vector", &[2, plain], 1.3, 0.0),
+        fill("numbers", &[2, numbers], 500.0, 500.0),
+    ];
+    (streams, x)
+}
+
+#[test]
+fn vectors_and_planes_equal_diffusers_with_the_same_weights() {
+    let golden: Value = serde_json::from_str(include_str!("../goldens/unet.json")).unwrap();
+    let case = golden.as_array().unwrap().iter().find(|case| !case["vectors"].is_null()).unwrap();
+    let mut config = case["network"].as_object().unwrap().clone();
+    config.remove("cross_attention_dim");
+    let network: Network = serde_json::from_value(config.into()).unwrap();
+    let (streams, x) = beside(case);
+    let output: Vec<f64> = serde_json::from_value(case["output"].clone()).unwrap();
+    let expected = Tensor::from_slice(&output).view(x[0].size().as_slice());
+    let time = |step: &Value| ((step.as_f64().unwrap() + 1.0) / 1000.0) as f32;
+    let run = |step: &Value, present: f32| TimeRun {
+        t: vec![time(step), 0.0, 0.0, 0.0, 0.0, 0.0],
+        present: vec![1.0, 1.0, 1.0, 1.0, 1.0, present],
+        rows: 1,
+    };
+    let steps = case["steps"].as_array().unwrap();
+    let input = |present| {
+        let x = x.iter().map(Tensor::shallow_clone).collect();
+        DenoiserInput::sampling(x, steps.iter().map(|step| run(step, present)).collect())
+    };
+    for (precision, tolerance) in [(Precision::F32, F32), (Precision::Bf16, BF16)] {
+        let mut network = build(&network, &streams, &on_cpu(precision, 5)).unwrap();
+        set_parameters(network.as_ref());
+        assert_eq!(digest(network.as_ref()), case["parameters"], "names or shapes of the weights differ");
+        let predicted = |network: &dyn Denoiser, present: f32| {
+            network.predict(&input(present)).unwrap().remove(0).detach().to_kind(Kind::Double)
+        };
+        let off = |network: &dyn Denoiser| rms(&(predicted(network, 1.0) - &expected)) / rms(&expected);
+        assert!(off(network.as_ref()) < tolerance, "{precision:?}: {}", off(network.as_ref()));
+        network.freeze().unwrap();
+        assert!(off(network.as_ref()) < tolerance, "{precision:?} frozen: {}", off(network.as_ref()));
+        assert!(rms(&(predicted(network.as_ref(), 0.0) - &expected)) > 1e-2, "absent numbers are zeros");
+        let _ = network.set_absent_prompt("sizes", &x[5].get(0));
+        let absent = predicted(network.as_ref(), 0.0) - &expected;
+        assert!(rms(&absent.get(0)) / rms(&expected) < tolerance, "{precision:?}: the first row has its own numbers");
+    }
+}
+
+#[test]
+fn vectors_and_planes_that_do_not_fit_are_rejected() {
+    let golden: Value = serde_json::from_str(include_str!("../goldens/unet.json")).unwrap();
+    let case = golden.as_array().unwrap().iter().find(|case| !case["vectors"].is_null()).unwrap();
+    let (streams, _) = beside(case);
+    let of = |network: Value, streams: &[StreamSpec]| {
+        let network: Network = serde_json::from_value(network).unwrap();
+        build(&network, streams, &on_cpu(Precision::F32, 5)).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let unet = || json!({"kind": "unet", "block_out_channels": [8, 16], "norm_num_groups": 4});
+    assert!(of(unet(), &streams).is_ok());
+    let mut odd = streams.clone();
+    odd[2].shape = vec![1, 4, 8];
+    let error = of(unet(), &odd).unwrap_err();
+    assert!(error.contains("plane \"hole\" [1, 4, 8]"), "{error}");
+    odd[2].shape = vec![64];
+    assert!(of(unet(), &odd).unwrap_err().contains("planes"));
+    odd[2] = streams[2].clone();
+    odd[5].shape = vec![1, 6];
+    assert!(of(unet(), &odd).unwrap_err().contains("vectors"));
+    let other = || json!({"kind": "transformer", "width": 16, "blocks": 1, "num_attention_heads": 2});
+    assert!(of(other(), &streams[..2]).is_ok());
+    assert!(of(other(), &[&streams[..2], &streams[5..]].concat()).unwrap_err().contains("vectors"));
+    assert!(of(other(), &streams[..3]).unwrap_err().contains("planes"));
 }
 
 #[test]

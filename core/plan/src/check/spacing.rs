@@ -8,7 +8,7 @@ use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline};
 use crate::problem::{Caution, CodeEntry, problems};
 use crate::source::Span;
-use crate::spec::ModelSpec;
+use crate::spec::{DiffuseSpec, ModelSpec, SamplerSpec};
 
 problems! {
     /// What can be wrong with the points that a sampler visits.
@@ -50,6 +50,12 @@ pub(super) struct SpacingRule;
 
 impl Rule for SpacingRule {
     fn model(&self, spec: &ModelSpec, model: &ModelGraph, report: &mut Report) {
+        for denoiser in spec.denoisers.iter().filter(|denoiser| denoiser.sampler.is_written()) {
+            let name = &denoiser.name;
+            if let Some(sampler) = denoiser.sampler.resolve(&SamplerSpec::default(), name.span, report) {
+                check(&sampler, &name.value, model, name.span, report);
+            }
+        }
         for denoiser in spec.denoisers.iter().filter(|denoiser| denoiser.predict == Some(Parameterization::Eps)) {
             let name = &denoiser.name;
             if model.schedules(&name.value).iter().any(|(_, schedule)| schedule.begins_without_signal()) {
@@ -59,7 +65,12 @@ impl Rule for SpacingRule {
     }
 
     fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
-        for (_, spec, diffusion) in pipeline.diffusions() {
+        // The sampler of a denoiser is checked with the model.
+        let is_own = |spec: &DiffuseSpec, denoiser: &str| {
+            spec.sampler.is_written() || !pipeline.model.samplers.get(denoiser).is_some_and(SamplerSpec::is_written)
+        };
+        let checked = pipeline.diffusions().filter(|(_, spec, diffusion)| is_own(spec, &diffusion.denoiser));
+        for (_, spec, diffusion) in checked {
             check(&diffusion.sampler, &diffusion.denoiser, pipeline.model, spec.span, report);
         }
     }

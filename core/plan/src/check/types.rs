@@ -44,6 +44,9 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
     let Vertex::Node(index) = to else { return };
     let name = &graph.name(to).value;
     let end = match (graph.acts[index].as_ref(), &link.slot) {
+        (Some(Act::Code { stream, .. }), Slot::Hide) => {
+            return check_hidden(link, name, stream, found, model, report);
+        }
         (Some(Act::Code { role: Role::Encode, stream }), _) => {
             plan_of(model, stream).map(|plan| (format!("encoding in node `{name}`"), plan.cells.clone()))
         }
@@ -60,6 +63,9 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Diffuse(_) | Act::Score(..)), Slot::Observe(stream)) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("`observe` of node `{name}`"), wanted)),
+        (Some(Act::Diffuse(_) | Act::Score(..)), Slot::Plane(stream)) => plan_of(model, stream)
+            .and_then(|plan| latent(stream, plan))
+            .map(|wanted| (format!("`planes` of node `{name}`"), wanted)),
         (Some(Act::Diffuse(_)), Slot::Start(stream)) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
             .map(|wanted| (format!("`start` of node `{name}`"), wanted)),
@@ -98,16 +104,36 @@ fn check_condition(
     }
 }
 
-/// A mask may come from any stream; only its shape matters.
+/// What hides must be the latent of a stream whose array has one channel and the size of the array that is encoded.
+fn check_hidden(link: &Link, node: &str, stream: &str, found: &Type, model: &ModelGraph, report: &mut Report) {
+    let array = |stream: &str| plan_of(model, stream)?.array.elements().map(|(shape, _)| shape.to_vec());
+    let Some(own) = array(stream) else { return };
+    let mask = of_one_channel(&own);
+    let is_encoded = link.port.is_none();
+    match &found.form {
+        Form::Latent { stream, .. } if is_encoded && array(stream).as_ref() == Some(&mask) => {}
+        _ => {
+            let wanted = format!("the latent of a stream whose array is {mask:?}");
+            say(format!("`hide` of node `{node}`"), wanted, link, found, report);
+        }
+    }
+}
+
+/// A mask may come from any stream; only its shape matters, and it may have one channel for all.
 fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &ModelGraph, report: &mut Report) {
     let Some(plan) = plan_of(model, stream) else { return };
     match &found.form {
-        Form::Latent { shape, .. } if *shape == plan.latent => {}
+        Form::Latent { shape, .. } if *shape == plan.latent || *shape == of_one_channel(&plan.latent) => {}
         _ => {
             let wanted = format!("a latent of shape {:?}", plan.latent);
             say(format!("`mask` of stream `{stream}` in node `{node}`"), wanted, link, found, report);
         }
     }
+}
+
+/// The shape [channel, ...] with one channel.
+fn of_one_channel(shape: &[i64]) -> Vec<i64> {
+    shape.iter().take(1).map(|_| 1).chain(shape.iter().skip(1).copied()).collect()
 }
 
 fn say(to: String, wanted: String, link: &Link, found: &Type, report: &mut Report) {

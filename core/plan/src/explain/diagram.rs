@@ -71,6 +71,10 @@ fn run(plan: &RunPlan) -> Diagram {
         let index = diagram.add(Look::Data, vec![name.clone(), format!("column {}", input.column)]);
         makers.insert(name, index);
     }
+    for (name, constant) in &plan.constants {
+        let index = diagram.add(Look::Data, vec![name.clone(), format!("value {}", constant.cell)]);
+        makers.insert(name, index);
+    }
     let mut nodes: IndexMap<&str, usize> = IndexMap::new();
     for step in &plan.steps {
         let (look, line) = step_line(&step.op);
@@ -96,6 +100,7 @@ fn step_line(op: &Op) -> (Look, String) {
         Op::ReadCells { stream, .. } => (Look::Work, format!("read {stream}")),
         Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
         Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
+        Op::Hide { .. } => (Look::Work, "hide".into()),
         Op::Judge { .. } => (Look::Work, "score".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { diffusion, to } => {
@@ -115,21 +120,25 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
         | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
+        Op::Hide { from, mask, .. } => vec![(String::new(), from), ("mask".into(), mask)],
         Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
             let label = |read: RoleValue| match read.key {
                 "condition" | "instead" => read.key.to_string(),
                 key => format!("{key} {}", read.stream),
             };
-            diffusion.streams.reads().map(|read| (label(read), read.from)).collect()
+            let planes = diffusion.planes.iter().map(|(stream, from)| (format!("plane {stream}"), from.as_str()));
+            diffusion.streams.reads().map(|read| (label(read), read.from)).chain(planes).collect()
         }
     }
 }
 
 fn makes(op: &Op) -> Vec<&str> {
     match op {
-        Op::ReadCells { to, .. } | Op::WriteCells { to, .. } | Op::WriteNumbers { to, .. } | Op::Module { to, .. } => {
-            vec![to]
-        }
+        Op::ReadCells { to, .. }
+        | Op::WriteCells { to, .. }
+        | Op::WriteNumbers { to, .. }
+        | Op::Hide { to, .. }
+        | Op::Module { to, .. } => vec![to],
         Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
         Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } => {
             label.iter().chain(scores).map(String::as_str).collect()

@@ -62,6 +62,9 @@ fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<Stri
     if !denoiser.prompts.is_empty() {
         what.push_str(&format!(", prompts {}", list(&denoiser.prompts)));
     }
+    if !denoiser.planes.is_empty() {
+        what.push_str(&format!(", planes {}", list(&denoiser.planes)));
+    }
     vec![name.to_string(), what, options.kind(&denoiser.network), options.kind(&denoiser.schedule)]
 }
 

@@ -18,6 +18,10 @@ pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
         .inputs
         .iter()
         .map(|(name, input)| vec![name.clone(), format!("column `{}`", input.column), input.kind.to_string()]);
+    let constants = plan
+        .constants
+        .iter()
+        .map(|(name, constant)| vec![name.clone(), format!("value {}", constant.cell), constant.kind.to_string()]);
     let steps = plan.steps.iter().enumerate().map(|(index, step)| {
         let (op, what) = operation(&step.op, options);
         vec![index.to_string(), step.node.clone(), op.to_string(), what]
@@ -27,7 +31,7 @@ pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
     let outputs = plan.outputs.iter().map(|(column, value)| vec![format!("column `{column}`"), value.clone()]);
     for part in [
         section("scorers", plan.scorers.iter().map(|(node, it)| judge(node, it, options)).collect()),
-        section("inputs", inputs.collect()),
+        section("inputs", inputs.chain(constants).collect()),
         section("steps", steps.collect()),
         section("values", values.collect()),
         section("outputs", outputs.collect()),
@@ -46,6 +50,7 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
         Op::WriteNumbers { from, to } => ("write", format!("{from} -> {to}")),
+        Op::Hide { from, mask, to, .. } => ("hide", format!("{from} -> {to} (by {mask})")),
         Op::Module { stream, role: Role::Embed, from, to } => ("embed", format!("{from} -> {to} (prompt {stream})")),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
         Op::Judge { from, names, .. } => {
@@ -64,6 +69,9 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
 fn sampled(diffusion: &Diffusion, what: String, options: Options) -> Vec<String> {
     let mut parts = vec![format!("denoiser {}", diffusion.denoiser), what];
     parts.extend(roles(&diffusion.streams, &[OBSERVES, STARTS, CONDITIONS, MARGINALIZES, ABSENT]));
+    let planes = diffusion.planes.iter().map(|(stream, from)| format!("{stream} = {from}"));
+    let planes = planes.collect::<Vec<_>>().join(", ");
+    parts.push(if planes.is_empty() { planes } else { format!("planes {planes}") });
     parts.extend(options.conditioning(given(&diffusion.streams), diffusion.guidance.as_ref()));
     parts.push(options.kind(&diffusion.sampler));
     parts.push(seed_of(diffusion.seed, options));

@@ -1,5 +1,7 @@
 //! The diffusion of a node, resolved against the model, and the choice of its denoiser.
 
+use indexmap::IndexMap;
+
 use crate::error::Report;
 use crate::graph::{ModelGraph, known_streams, resolve_roles};
 use crate::plan::Diffusion;
@@ -15,6 +17,11 @@ problems! {
         /// Cure: Name streams of one denoiser, or add a denoiser over all of them to the model.
         #[error("no denoiser of the model has all the streams {}{hint}", .streams.join(", "))]
         NoDenoiser { streams: Vec<String>, hint: Hint },
+        /// A denoiser was trained with a plane beside the channels of its streams, and a node gives none.
+        /// Example: `diffuse: [x]` without `planes`, where the denoiser of `x` has `planes: [mask]`.
+        /// Cure: Add `planes: {mask: NODE}`, a node that encodes the stream.
+        #[error("denoiser `{denoiser}` needs plane `{plane}`; add `planes: {{{plane}: NODE}}`")]
+        NoPlane { denoiser: String, plane: String },
     }
 }
 
@@ -49,10 +56,34 @@ pub(crate) fn resolve_diffusion(
             );
         }
     }
+    let planes = planes(spec, &denoiser, model, report)?;
     let guidance = spec.roles.guidance.as_ref().map(|written| written.guidance.clone());
     // The plan gives a node without a seed its own.
     let seed = spec.seed.unwrap_or_default();
-    Some(Diffusion { denoiser, streams, guidance, sampler: spec.sampler.clone()?, seed })
+    let sampler = model.sampler(&denoiser, &spec.sampler, spec.span, report)?;
+    Some(Diffusion { denoiser, streams, planes, guidance, sampler, seed })
+}
+
+/// The value of each plane of the denoiser.
+fn planes(
+    spec: &DiffuseSpec,
+    denoiser: &str,
+    model: &ModelGraph,
+    report: &mut Report,
+) -> Option<IndexMap<String, String>> {
+    let wanted = model.planes(denoiser);
+    let given = &spec.roles.planes;
+    for (name, _) in given.iter().filter(|(name, _)| !wanted.contains(&name.value)) {
+        unknown("plane", name, wanted.iter().map(String::as_str), report);
+    }
+    let mut known = wanted.iter().filter(|plane| model.streams.contains_key(*plane));
+    let lacking = known.find(|plane| !given.iter().any(|(name, _)| name.value == **plane));
+    if let Some(plane) = lacking {
+        let problem = DiffusionProblem::NoPlane { denoiser: denoiser.into(), plane: plane.clone() };
+        report.error(spec.span, problem);
+        return None;
+    }
+    Some(given.iter().map(|(name, from)| (name.value.clone(), from.value.clone())).collect())
 }
 
 /// The denoiser: the named one, or the only one that has all these streams.

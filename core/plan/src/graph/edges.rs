@@ -60,6 +60,10 @@ pub(crate) enum Slot {
     Mask(String),
     /// The initial values of a stream that a diffusion generates.
     Start(String),
+    /// A stream whose latent lies beside the channels of a diffusion.
+    Plane(String),
+    /// The mask of what encoding hides.
+    Hide,
     /// A prompt of a diffusion.
     Condition,
     /// An output.
@@ -117,17 +121,21 @@ pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report
 /// The references of a node.
 fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
     match &node.action {
-        Some(Action::Code(code)) => code.from.iter().map(|from| (Slot::From, from)).collect(),
+        Some(Action::Code(code)) => {
+            let hide = code.hide.iter().map(|mask| (Slot::Hide, mask));
+            code.from.iter().map(|from| (Slot::From, from)).chain(hide).collect()
+        }
         Some(Action::Diffuse(spec) | Action::Score(spec, _)) => {
             let observed = spec.roles.observe.iter().flat_map(|ObservedSpec { stream, from, mask }| {
                 let mask = mask.as_ref().map(|mask| (Slot::Mask(stream.value.clone()), mask));
                 std::iter::once((Slot::Observe(stream.value.clone()), from)).chain(mask)
             });
             let starts = spec.roles.start.iter().map(|(stream, from)| (Slot::Start(stream.value.clone()), from));
+            let planes = spec.roles.planes.iter().map(|(stream, from)| (Slot::Plane(stream.value.clone()), from));
             let conditions = spec.roles.condition.iter().map(|(tokens, _)| (Slot::Condition, tokens));
             let instead = spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead);
             let instead = instead.map(|spec| (Slot::Condition, &spec.by));
-            observed.chain(starts).chain(conditions).chain(instead).collect()
+            observed.chain(starts).chain(planes).chain(conditions).chain(instead).collect()
         }
         Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
         None => Vec::new(),

@@ -35,7 +35,9 @@ pub(crate) fn resolve_model<'a>(
         })
         .collect();
     companions::check(spec, &streams, report);
+    let samplers = spec.denoisers.iter().map(|denoiser| (denoiser.name.value.clone(), denoiser.sampler.clone()));
     ModelGraph {
+        samplers: samplers.collect(),
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
         path: source.path.clone(),
         span: spec.span,
@@ -222,6 +224,9 @@ fn denoiser(
     for name in spec.prompts.iter().filter(|name| !prompts.contains_key(&name.value)) {
         unknown("prompt", name, prompts.keys().map(String::as_str), report);
     }
+    for name in spec.planes.iter().filter(|name| !streams.contains_key(&name.value)) {
+        unknown("stream", name, streams.keys().map(String::as_str), report);
+    }
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
         let what = format!("`over` of denoiser `{}`", spec.name.value);
@@ -232,6 +237,7 @@ fn denoiser(
             over: over.clone(),
             companions: auxiliary.plan?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
+            planes: spec.planes.iter().map(|name| name.value.clone()).collect(),
             network: spec.network.clone()?,
             predict: spec.predict?,
             schedule: spec.schedule.clone()?,

@@ -1,12 +1,14 @@
 //! A model whose names are resolved.
 
-use anyflow_config::ScheduleConfig;
+use anyflow_config::{Sampling, ScheduleConfig};
 use indexmap::IndexMap;
 
 use crate::component::Found;
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor};
+use crate::error::Report;
 use crate::plan::{Checkpoint, DenoiserConfig, Model, PromptConfig, Stream};
 use crate::source::Span;
+use crate::spec::SamplerSpec;
 
 /// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
 pub(crate) struct ModelGraph<'a> {
@@ -22,6 +24,8 @@ pub(crate) struct ModelGraph<'a> {
     pub prompts: IndexMap<String, PromptNode<'a>>,
     /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
+    /// Denoiser -> the sampler of diffusions that name none.
+    pub samplers: IndexMap<String, SamplerSpec>,
 }
 
 /// Streams by name.
@@ -83,6 +87,12 @@ impl ModelGraph<'_> {
         over.filter(|stream| !self.is_companion(denoiser, stream)).cloned().collect()
     }
 
+    /// The streams whose latents lie beside the channels of the denoiser.
+    pub fn planes(&self, denoiser: &str) -> &[String] {
+        let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
+        plan.map_or(&[], |plan| plan.planes.as_slice())
+    }
+
     /// The schedules of the streams that the denoiser diffuses, of those without errors.
     pub fn schedules(&self, denoiser: &str) -> Vec<(String, &ScheduleConfig)> {
         let Some((_, Some(plan))) = self.denoisers.get(denoiser) else { return Vec::new() };
@@ -92,6 +102,11 @@ impl ModelGraph<'_> {
             .map(|name| (own(&name).unwrap_or(&plan.schedule), name))
             .map(|(schedule, name)| (name, schedule))
             .collect()
+    }
+
+    /// The sampler of a diffusion of the denoiser; a wrong one is reported.
+    pub fn sampler(&self, denoiser: &str, written: &SamplerSpec, owner: Span, report: &mut Report) -> Option<Sampling> {
+        written.resolve(self.samplers.get(denoiser)?, owner, report)
     }
 
     /// Everything that guidance of the denoiser can point towards: its streams and prompts.

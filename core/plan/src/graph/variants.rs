@@ -44,7 +44,7 @@ pub(super) fn resolve_variants(
             weights: Vec::new(),
             codecs: IndexMap::new(),
             denoiser: denoiser.into(),
-            sampler: spec.sampler.clone()?,
+            sampler: own.sampler(denoiser, &spec.sampler, spec.span, report)?,
             given: None,
             guidance: IndexMap::new(),
         };
@@ -61,7 +61,8 @@ pub(super) fn resolve_variants(
             None => (None, own),
         };
         let denoiser = of_variant(variant, spec, own, model, denoiser, report)?;
-        let sampler = variant.sampler.clone().or_else(|| spec.sampler.clone())?;
+        let written = if variant.sampler.is_written() { &variant.sampler } else { &spec.sampler };
+        let sampler = model.sampler(&denoiser, written, variant.name.span, report)?;
         let weights = variant.weights.iter().map(|path| source.beside(&path.value)).collect();
         let codecs = codecs(variant, spec, own, catalog, report)?;
         let guidance = variant.guidance.as_ref();

@@ -15,9 +15,8 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
         | Op::WriteNumbers { from, .. }
         | Op::Judge { from, .. }
         | Op::Module { from, .. } => vec![from],
-        Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
-            diffusion.streams.reads().map(|read| read.from).collect()
-        }
+        Op::Hide { from, mask, .. } => vec![from, mask],
+        Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => diffusion.reads().collect(),
     }
 }
 

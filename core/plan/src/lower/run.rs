@@ -9,7 +9,7 @@ use crate::descriptor::Role;
 use crate::graph::{self, Act, Pipeline, ScorerNode, Slot, Vertex};
 use crate::lower::{lifetimes, order};
 use crate::plan::{
-    Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Scoring, Step, Stream, Type, Value,
+    Constant, Diffusion, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Scoring, Step, Stream, Type, Value,
 };
 use crate::seeds::{self, Drawing};
 use crate::source::Source;
@@ -21,7 +21,7 @@ pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
     let graph = &pipeline.graph;
     let mut steps =
         Steps { pipeline, model: &model, steps: Vec::new(), scorers: IndexMap::new(), values: IndexMap::new() };
-    let inputs = steps.inputs()?;
+    let (inputs, constants) = steps.inputs()?;
     for index in order::ordered(graph, &pipeline.live) {
         steps.node(index)?;
     }
@@ -32,7 +32,19 @@ pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
     let bytes_per_row = lifetimes::peak_bytes(&values, &steps, &outputs, &model);
     let name = graph.spec.name.as_ref()?.value.clone();
     let source = source.path.clone();
-    Some(RunPlan { format: PLAN_FORMAT, name, source, model, inputs, scorers, values, steps, outputs, bytes_per_row })
+    Some(RunPlan {
+        format: PLAN_FORMAT,
+        name,
+        source,
+        model,
+        inputs,
+        constants,
+        scorers,
+        values,
+        steps,
+        outputs,
+        bytes_per_row,
+    })
 }
 
 /// Gives each step that draws noise its seed.
@@ -49,6 +61,13 @@ fn set_seeds(steps: &mut [Step], spec: &PipelineSpec) {
     }
 }
 
+/// An array, the mask that hides a part of it, and what becomes of it.
+struct Hidden {
+    from: String,
+    mask: String,
+    to: String,
+}
+
 struct Steps<'g> {
     pipeline: &'g Pipeline<'g>,
     model: &'g Model,
@@ -58,18 +77,22 @@ struct Steps<'g> {
 }
 
 impl Steps<'_> {
-    fn inputs(&mut self) -> Option<IndexMap<String, Input>> {
+    fn inputs(&mut self) -> Option<(IndexMap<String, Input>, IndexMap<String, Constant>)> {
         let Pipeline { graph, live, inputs: types, .. } = self.pipeline;
-        let mut inputs = IndexMap::new();
+        let (mut inputs, mut constants) = (IndexMap::new(), IndexMap::new());
         for (_, vertex) in graph.vertices().filter(|(index, _)| live[index.index()]) {
             let Vertex::Input(number) = vertex else { continue };
             let spec = &graph.spec.inputs[number];
             let kind = types[number].clone()?;
             let value = Value { kind: kind.clone(), made_by: None, last_use: None };
             self.values.insert(spec.name.value.clone(), value);
-            inputs.insert(spec.name.value.clone(), Input { column: spec.column.value.clone(), kind });
+            let name = spec.name.value.clone();
+            match &spec.value {
+                Some(cell) => drop(constants.insert(name, Constant { cell: cell.value.clone(), kind })),
+                None => drop(inputs.insert(name, Input { column: spec.column.value.clone(), kind })),
+            }
         }
-        Some(inputs)
+        Some((inputs, constants))
     }
 
     fn outputs(&mut self) -> Option<IndexMap<String, String>> {
@@ -111,7 +134,8 @@ impl Steps<'_> {
         match self.pipeline.graph.acts[number].clone()? {
             Act::Code { role, stream } => {
                 let from = self.read(index, &Slot::From)?;
-                self.code(name, role, stream, from)
+                let mask = self.mask(index);
+                self.code(name, role, stream, from, mask)
             }
             Act::Embed { prompt } => {
                 let from = self.read(index, &Slot::From)?;
@@ -134,19 +158,40 @@ impl Steps<'_> {
         }
     }
 
+    /// The array of the mask of what a node hides.
+    fn mask(&self, index: NodeIndex) -> Option<String> {
+        let mask = self.read(index, &Slot::Hide)?;
+        let array = format!("{mask}.array");
+        // The array of a stream without a module is its latent.
+        Some(if self.values.contains_key(&array) { array } else { mask })
+    }
+
     /// A node between cells and a latent: the codec works on the cells, the module (if any) on the latent.
-    fn code(&mut self, node: String, role: Role, stream: String, from: String) -> Option<()> {
+    fn code(&mut self, node: String, role: Role, stream: String, from: String, mask: Option<String>) -> Option<()> {
         let plan = self.model.streams.get(&stream)?;
         let latent = Type::latent(&plan.modality, &stream, plan.latent.clone());
         let between = format!("{node}.array");
         match (role, &plan.module) {
             (Role::Encode, None) => {
-                let op = Op::ReadCells { stream, from, to: node.clone() };
-                self.push(&node, op, vec![(node.clone(), latent)]);
+                let to = if mask.is_some() { between.clone() } else { node.clone() };
+                let op = Op::ReadCells { stream, from, to: to.clone() };
+                self.push(&node, op, vec![(to, latent.clone())]);
+                if let Some(mask) = mask {
+                    self.hide(&node, Hidden { from: between, mask, to: node.clone() }, &plan.array, latent);
+                }
             }
             (Role::Encode, Some(_)) => {
                 let op = Op::ReadCells { stream: stream.clone(), from, to: between.clone() };
                 self.push(&node, op, vec![(between.clone(), plan.array.clone())]);
+                let between = match mask {
+                    None => between,
+                    Some(mask) => {
+                        let to = format!("{node}.visible");
+                        let hidden = Hidden { from: between, mask, to: to.clone() };
+                        self.hide(&node, hidden, &plan.array, plan.array.clone());
+                        to
+                    }
+                };
                 let op = Op::Module { stream, role: plan.by, from: between, to: node.clone() };
                 self.push(&node, op, vec![(node.clone(), latent)]);
             }
@@ -158,6 +203,13 @@ impl Steps<'_> {
             }
         }
         Some(())
+    }
+
+    /// Hides a part of an array: it becomes the middle of its range.
+    fn hide(&mut self, node: &str, Hidden { from, mask, to }: Hidden, array: &Type, made: Type) {
+        let range = if let Form::Array { range, .. } = &array.form { *range } else { None };
+        let fill = range.map_or(0.0, |[least, most]| (least + most) / 2.0);
+        self.push(node, Op::Hide { from, mask, fill, to: to.clone() }, vec![(to, made)]);
     }
 
     fn embed(&mut self, node: String, prompt: String, from: String) -> Option<()> {

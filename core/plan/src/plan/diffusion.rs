@@ -11,6 +11,9 @@ pub struct Diffusion {
     pub denoiser: String,
     /// The role of each stream.
     pub streams: Roles,
+    /// Planes of the denoiser: stream -> value id of its latent.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub planes: IndexMap<String, String>,
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
@@ -18,6 +21,13 @@ pub struct Diffusion {
     pub sampler: Sampling,
     /// Seed of the noise.
     pub seed: u64,
+}
+
+impl Diffusion {
+    /// The values that it reads.
+    pub fn reads(&self) -> impl Iterator<Item = &str> {
+        self.streams.reads().map(|read| read.from).chain(self.planes.values().map(String::as_str))
+    }
 }
 
 /// The roles of a denoiser's streams and prompts, by name; first the generated streams, in the order of the file. A prompt

@@ -92,6 +92,14 @@ impl Task {
             streams.set_given(given);
         }
         let guidance = self.guidance.clone();
-        Diffusion { denoiser: variant.denoiser.clone(), streams, guidance, sampler: variant.sampler.clone(), seed }
+        let planes = IndexMap::new();
+        Diffusion {
+            denoiser: variant.denoiser.clone(),
+            streams,
+            planes,
+            guidance,
+            sampler: variant.sampler.clone(),
+            seed,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 
 use super::{Diffusion, Model, ScorerConfig, Type};
 use crate::descriptor::Role;
@@ -19,6 +20,9 @@ pub struct RunPlan {
     pub model: Model,
     /// Columns that are read: input name -> column.
     pub inputs: IndexMap<String, Input>,
+    /// Inputs that have the same cell in every row: input name -> cell.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub constants: IndexMap<String, Constant>,
     /// Scorers of the nodes that judge, by node.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub scorers: IndexMap<String, ScorerConfig>,
@@ -45,6 +49,16 @@ pub struct Input {
     /// Column name in the dataset.
     pub column: String,
     /// The type its cells must have.
+    #[serde(rename = "type")]
+    pub kind: Type,
+}
+
+/// A cell that every row has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Constant {
+    /// A text, a number, or a list of numbers.
+    pub cell: Json,
+    /// The type of the cell.
     #[serde(rename = "type")]
     pub kind: Type,
 }
@@ -121,6 +135,17 @@ pub enum Op {
         /// Latent or tokens.
         from: String,
         /// Cells.
+        to: String,
+    },
+    /// Hides what a mask marks, on the compute thread.
+    Hide {
+        /// Array.
+        from: String,
+        /// Array of one channel; elements above 0.5 are marked.
+        mask: String,
+        /// What takes the place of marked elements.
+        fill: f64,
+        /// Array.
         to: String,
     },
     /// A module, on the compute thread.

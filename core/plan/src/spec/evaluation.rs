@@ -1,6 +1,6 @@
 //! An evaluation as written.
 
-use anyflow_config::{EvaluationOptions, Sampling, ScoreTaskOptions, TaskOptions};
+use anyflow_config::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -9,8 +9,8 @@ use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::{component_use, used};
 use crate::spec::{
-    GuidanceSpec, RolesSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given, guidance,
-    open, roles, scoring, scoring_roles, sources, table,
+    GuidanceSpec, RolesSpec, SamplerSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given,
+    guidance, open, roles, scoring, scoring_roles, sources, table,
 };
 use crate::surface::{self, Fields};
 use crate::yaml::{Content, Entry, Node};
@@ -25,7 +25,7 @@ pub(crate) struct EvaluationSpec {
     pub reference: Vec<(SpannedString, SpannedString)>,
     pub judges: Vec<JudgeSpec>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Sampling>,
+    pub sampler: SamplerSpec,
     pub guidance: Option<GuidanceSpec>,
     pub given: Option<Given>,
     pub options: Option<EvaluationOptions>,
@@ -50,7 +50,7 @@ pub(crate) struct VariantSpec {
     /// Stream -> codec that reads its cells.
     pub codecs: Vec<(SpannedString, Use)>,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Sampling>,
+    pub sampler: SamplerSpec,
     pub given: Option<Given>,
     pub guidance: Option<GuidanceSpec>,
 }
@@ -88,7 +88,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         reference: fields.pairs("reference", report),
         judges,
         denoiser: fields.text("denoiser", report),
-        sampler: fields.typed("sampler", report),
+        sampler: SamplerSpec::read(&fields),
         guidance: guidance(&fields, report),
         given: given(&fields, report),
         options: fields.value(report),
@@ -121,7 +121,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
         weights: Vec::new(),
         codecs: Vec::new(),
         denoiser: None,
-        sampler: None,
+        sampler: SamplerSpec::default(),
         given: None,
         guidance: None,
     };
@@ -133,7 +133,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
             spec.codecs.extend(component_use(entry, &what, report).map(|used| (entry.key.clone(), used)));
         }
         spec.denoiser = fields.text("denoiser", report);
-        spec.sampler = fields.typed("sampler", report);
+        spec.sampler = SamplerSpec::read(&fields);
         spec.given = given(&fields, report);
         spec.guidance = guidance(&fields, report);
     }

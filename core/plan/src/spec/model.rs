@@ -1,6 +1,8 @@
 //! A model as written.
 
-use anyflow_config::{AbsentPrompt, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm};
+use anyflow_config::{
+    AbsentPrompt, Mapping, Network, Parameterization, Precision, Sampling, ScheduleConfig, ValueForm,
+};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -10,7 +12,7 @@ use crate::source::{Span, SpannedString};
 use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
 use crate::spec::parts::{CheckpointSpec, checkpoint};
-use crate::spec::{AggregateSpec, HeadSpec, check_name, check_unique, open};
+use crate::spec::{AggregateSpec, HeadSpec, SamplerSpec, check_name, check_unique, open};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
@@ -52,10 +54,13 @@ pub(crate) struct DenoiserSpec {
     pub name: SpannedString,
     pub over: Vec<SpannedString>,
     pub prompts: Vec<SpannedString>,
+    pub planes: Vec<SpannedString>,
     pub network: Option<Network>,
     pub predict: Option<Parameterization>,
     pub schedule: Option<ScheduleConfig>,
     pub precision: Option<Precision>,
+    /// Empty if it is wrong, which was reported.
+    pub sampler: SamplerSpec,
 }
 
 /// `plugin/component`, with parameters if it is written as a mapping.
@@ -145,10 +150,12 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
         name,
         over: Vec::new(),
         prompts: Vec::new(),
+        planes: Vec::new(),
         network: None,
         predict: None,
         schedule: None,
         precision: None,
+        sampler: SamplerSpec::default(),
     };
     let Some(fields) = Fields::open(&entry.node, &surface::DENOISER, within, spec.name.span, report) else {
         return spec;
@@ -157,8 +164,13 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     check_unique("stream", &spec.over, report);
     spec.prompts = fields.texts("prompts", report);
     check_unique("prompt", &spec.prompts, report);
+    spec.planes = fields.texts("planes", report);
+    check_unique("plane", &spec.planes, report);
     spec.predict = fields.typed("predict", report);
     spec.precision = fields.typed("precision", report);
+    if fields.typed::<Sampling>("sampler", report).is_some() {
+        spec.sampler = SamplerSpec::read(&fields);
+    }
     let network: Option<Network> = fields.typed("network", report);
     spec.network = network.filter(|network| sizes_fit(&fields, network, !spec.prompts.is_empty(), report));
     spec.schedule = fields.typed("schedule", report);

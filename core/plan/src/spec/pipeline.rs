@@ -4,16 +4,19 @@ mod subgraph;
 
 use std::cell::Cell;
 
-use anyflow_config::{Sampling, ValueForm};
+use anyflow_config::ValueForm;
+use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::descriptor::Role;
 use crate::error::Report;
 use crate::include;
 use crate::problem::{Hint, Problem, problems};
-use crate::source::{Source, Span, SpannedString};
+use crate::source::{Source, Span, Spanned, SpannedString};
 use crate::spec::model::used;
-use crate::spec::{RolesSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles};
+use crate::spec::{
+    RolesSpec, SamplerSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles,
+};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
@@ -28,6 +31,27 @@ problems! {
         /// Cure: Add one of the actions that the message lists, for example `decode: PLUGIN/module`.
         #[error("node `{node}` has no action; add one of {}", .actions.join(", "))]
         NoAction { node: String, actions: Vec<&'static str> },
+    }
+}
+
+problems! {
+    /// What can be wrong with an input that has a value.
+    pub(crate) enum ConstantProblem {
+        /// An input has a column and a value.
+        /// Example: `inputs: {words: {modality: text, column: caption, value: none}}`.
+        /// Cure: Remove `column`, or remove `value`.
+        #[error("input `{input}` has a `column` and a `value`; remove one of them")]
+        ColumnAndValue { input: String },
+        /// The value of an input is no cell of its codec.
+        /// Example: `value: 3` where a codec reads texts.
+        /// Cure: Write a value of the form that the message names, or read a column.
+        #[error("`value` of input `{input}` must be {wanted}, found {found}")]
+        WrongValue { input: String, wanted: String, found: String },
+        /// An output is an input with a value. It would be the same in every row.
+        /// Example: `outputs: {text: words}` with `inputs: {words: {modality: text, value: none}}`.
+        /// Cure: Remove the output.
+        #[error("output `{output}` is the `value` of input `{input}`, the same in every row; remove it")]
+        ConstantOutput { output: String, input: String },
     }
 }
 
@@ -48,6 +72,8 @@ pub(crate) struct InputSpec {
     pub modality: Option<SpannedString>,
     /// The input's own name and position if no column is written.
     pub column: SpannedString,
+    /// The cell of every row, in place of a column.
+    pub value: Option<Spanned<Json>>,
 }
 
 /// A node. Its action is `None` if it could not be read, which was reported, or if other nodes stand for it, those of the
@@ -67,7 +93,7 @@ impl NodeSpec {
     /// All references to inputs and other nodes.
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
         match &mut self.action {
-            Some(Action::Code(code)) => code.from.iter_mut().collect(),
+            Some(Action::Code(code)) => code.from.iter_mut().chain(&mut code.hide).collect(),
             Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
             Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
             None => Vec::new(),
@@ -92,6 +118,8 @@ pub(crate) struct CodeSpec {
     pub from: Option<SpannedString>,
     /// Stream or prompt, if several use the component.
     pub stream: Option<SpannedString>,
+    /// The mask of what encoding hides.
+    pub hide: Option<SpannedString>,
 }
 
 /// Generating or classifying.
@@ -99,7 +127,7 @@ pub(crate) struct CodeSpec {
 pub(crate) struct DiffuseSpec {
     pub roles: RolesSpec,
     pub denoiser: Option<SpannedString>,
-    pub sampler: Option<Sampling>,
+    pub sampler: SamplerSpec,
     pub seed: Option<u64>,
     /// Position of `diffuse` or `score`.
     pub span: Span,
@@ -158,12 +186,16 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     let name = entry.key.clone();
     check_name(&name, report);
     let within = format!("input `{}`", name.value);
-    let mut spec = InputSpec { column: name.clone(), name, modality: None };
+    let mut spec = InputSpec { column: name.clone(), name, modality: None, value: None };
     let Some(fields) = Fields::open(&entry.node, &surface::INPUT, within, spec.name.span, report) else {
         return spec;
     };
     spec.modality = fields.text("modality", report);
+    spec.value = fields.json("value", report);
     if let Some(column) = fields.text("column", report) {
+        if spec.value.is_some() {
+            report.error(column.span, ConstantProblem::ColumnAndValue { input: spec.name.value.clone() });
+        }
         spec.column = column;
     }
     spec
@@ -221,8 +253,9 @@ fn code(entry: &Entry, role: Role, within: String, report: &mut Report) -> Optio
     let fields = Fields::open(&entry.node, mapping, within, entry.key.span, report)?;
     let from = fields.text("from", report);
     let stream = fields.text(part, report);
+    let hide = fields.text("hide", report);
     let component = fields.text(key, report)?;
-    Some(Action::Code(CodeSpec { role, component, from, stream }))
+    Some(Action::Code(CodeSpec { role, component, from, stream, hide }))
 }
 
 fn diffuse(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
@@ -244,7 +277,7 @@ fn diffusion(fields: &Fields, roles: RolesSpec, span: Span, report: &mut Report)
     DiffuseSpec {
         roles,
         denoiser: fields.text("denoiser", report),
-        sampler: fields.typed("sampler", report),
+        sampler: SamplerSpec::read(fields),
         seed: fields.integer("seed", report),
         span,
     }

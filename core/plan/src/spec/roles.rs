@@ -18,6 +18,8 @@ pub(crate) struct RolesSpec {
     pub observe: Vec<ObservedSpec>,
     /// Stream -> its initial values.
     pub start: Vec<(SpannedString, SpannedString)>,
+    /// Plane -> its value.
+    pub planes: Vec<(SpannedString, SpannedString)>,
     /// Tokens -> weight.
     pub condition: Vec<(SpannedString, f64)>,
     pub marginalize: Vec<SpannedString>,
@@ -60,7 +62,7 @@ impl RolesSpec {
     /// The references to nodes, to change them.
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
         let observed = self.observe.iter_mut().flat_map(|spec| std::iter::once(&mut spec.from).chain(&mut spec.mask));
-        let starts = self.start.iter_mut().map(|(_, from)| from);
+        let starts = self.start.iter_mut().chain(&mut self.planes).map(|(_, from)| from);
         let instead = self.guidance.iter_mut().flat_map(|guidance| &mut guidance.instead);
         let instead = instead.flat_map(|spec| [&mut spec.condition, &mut spec.by]);
         observed.chain(starts).chain(self.condition.iter_mut().map(|(tokens, _)| tokens)).chain(instead).collect()
@@ -85,6 +87,7 @@ pub(crate) fn other_roles(fields: &Fields, key: &'static str, report: &mut Repor
         generate: Vec::new(),
         observe: observed(fields, report),
         start: fields.pairs("start", report),
+        planes: fields.pairs("planes", report),
         condition: fields.numbers("condition", report),
         marginalize: fields.texts("marginalize", report),
         absent: fields.texts("absent", report),

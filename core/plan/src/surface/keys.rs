@@ -10,7 +10,7 @@ pub(crate) use model::{DENOISER, MODEL, PROMPT, STREAM, WEIGHTS_PART};
 pub(crate) use pipeline::{DECODE, DIFFUSE, EMBED, ENCODE, INPUT, OBSERVED, PIPELINE, SCORE, SCORER_NODE, USE};
 pub(crate) use training::{GENERATED, SCORER, STAGE, TABLE, TRAINING};
 
-use anyflow_config::{Field, Guidance, Key, Kinds, Sampler, ValueForm, defaulted, json, optional, required};
+use anyflow_config::{Field, Guidance, Key, Sampler, ValueForm, defaulted, json, optional, required};
 
 /// Version of the file format that this program reads.
 pub(crate) const VERSION: u32 = 1;
@@ -38,7 +38,11 @@ const SOURCES: Key = required(
      or a generated dataset",
 );
 
-const SAMPLER: Key = defaulted("sampler", Sampler::FORM, || Sampler::FAMILY.default_value(), "Sampler of the denoiser");
+const SAMPLER: Key = optional(
+    "sampler",
+    Sampler::FORM,
+    "Sampler; by default that of the denoiser, or else `ddim`. Keys without `kind`, or with the same, change that one",
+);
 const SAMPLING_SEED: Key = optional(
     "seed",
     SEED_FORM,

@@ -85,6 +85,11 @@ impl<'a> Compute<'a> {
                 Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
                 Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
                 Op::WriteNumbers { .. } => {}
+                Op::Hide { from, mask, fill, to } => {
+                    let marked = value(batch, mask)?.f_gt(0.5)?;
+                    let hidden = value(batch, from)?.f_masked_fill(&marked, *fill)?;
+                    batch.values.insert(to.clone(), hidden);
+                }
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { diffusion, to } => self.diffuse(batch, step, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,

@@ -4,6 +4,7 @@ use anyflow_datasets::Dataset;
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 
+use super::constant;
 use super::micro_batch::MicroBatch;
 use crate::cells::read_cells;
 use crate::plugin::{Codec, watch};
@@ -36,6 +37,12 @@ impl<'a> EncodeStage<'a> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             let Op::ReadCells { stream, from, to } = &step.op else { continue };
+            if let Some(constant) = self.plan.constants.get(from) {
+                let codec = &self.codecs[stream];
+                let array = watch::in_node(&step.node, || constant::read(codec, from, constant, batch.keys.len()))?;
+                batch.values.insert(to.clone(), array);
+                continue;
+            }
             // Cells that a node makes are read by the compute stage.
             let Some(input) = self.plan.inputs.get(from) else { continue };
             let (Some(dataset), Some(rows)) = (self.dataset, &batch.input) else {

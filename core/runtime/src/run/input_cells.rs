@@ -41,10 +41,13 @@ impl<'a> InputCells<'a> {
     pub fn open(source: InputSource<'a>) -> Result<Self> {
         let mut plugins = LoadedPlugins::default();
         let mut codecs = IndexMap::new();
-        for read in read_cells(source.plan) {
-            if !codecs.contains_key(read.stream) {
-                let (codec, array) = codec_of(&source.plan.model, read.stream)?;
-                codecs.insert(read.stream.to_string(), Codec::new(&mut plugins, codec, array)?);
+        let RunPlan { steps, inputs, constants, .. } = source.plan;
+        for step in steps {
+            let Op::ReadCells { stream, from, .. } = &step.op else { continue };
+            let is_given = inputs.contains_key(from) || constants.contains_key(from);
+            if is_given && !codecs.contains_key(stream) {
+                let (codec, array) = codec_of(&source.plan.model, stream)?;
+                codecs.insert(stream.clone(), Codec::new(&mut plugins, codec, array)?);
             }
         }
         Ok(InputCells { source, codecs })

@@ -35,14 +35,17 @@ pub(super) fn join(streams: &[StreamSpec], common: Common, batch: &DenoiserInput
     let mut parts = Vec::with_capacity(streams.len());
     for (index, (stream, x)) in streams.iter().zip(&batch.x).enumerate() {
         stream.check_batch(x, rows as usize)?;
-        let x = present_values(stream, index, x, present.as_ref())?;
-        let size = [rows * common.frames, channels(stream), common.height, common.width];
-        parts.push(x.try_reshape(size)?);
+        parts.push(as_map(&present_values(stream, index, x, present.as_ref())?, common)?);
     }
     match parts.as_slice() {
         [part] => Ok(part.shallow_clone()),
         parts => Tensor::try_cat(parts, 1),
     }
+}
+
+/// `[row, channel, height, width]` or `[row, frame, channel, height, width]` -> `[row * frame, channel, height, width]`.
+pub(super) fn as_map(x: &Tensor, common: Common) -> Result<Tensor> {
+    x.try_reshape([-1, x.size()[x.dim() - 3], common.height, common.width])
 }
 
 /// The streams of `[row * frame, channel, height, width]`, each `[row, shape]`.

@@ -1,8 +1,8 @@
 //! Keys of a model.
 
 use anyflow_config::{
-    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, ScheduleConfig, ValueForm,
-    defaulted, json, optional, required,
+    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, Sampler, ScheduleConfig,
+    ValueForm, defaulted, json, optional, required,
 };
 
 use super::{FORMAT, NAME, NAMES};
@@ -104,6 +104,12 @@ pub(crate) static DENOISER: Mapping = Mapping {
     keys: &[
         required("over", NAMES, "Streams to denoise"),
         optional("prompts", NAMES, "Prompts it attends to; all have the same shape"),
+        optional(
+            "planes",
+            NAMES,
+            "Streams whose latents lie beside the channels of the diffused ones, such as what a mask leaves of them. They are \
+             never diffused",
+        ),
         required("network", Network::FORM, "Network"),
         defaulted(
             "predict",
@@ -112,6 +118,11 @@ pub(crate) static DENOISER: Mapping = Mapping {
             "Output of the network: noise, clean latent, v, or flow velocity",
         ),
         defaulted("schedule", ScheduleConfig::FORM, || json(ScheduleConfig::default()), "Noise schedule"),
+        optional(
+            "sampler",
+            Sampler::FORM,
+            "Sampler of pipelines and evaluations that name none. They may change some of its keys",
+        ),
         defaulted(
             "precision",
             Precision::FORM,

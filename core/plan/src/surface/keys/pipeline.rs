@@ -38,6 +38,11 @@ pub(crate) static INPUT: Mapping = Mapping {
     keys: &[
         required("modality", ValueForm::String, "Modality of its cells"),
         optional("column", ValueForm::String, "Column of the dataset; by default the input's name"),
+        optional(
+            "value",
+            ValueForm::Any,
+            "Cell of every row, in place of a column: a text, a number, or a list of numbers. It is read once",
+        ),
     ],
 };
 
@@ -50,6 +55,11 @@ pub(crate) static ENCODE: Mapping = Mapping {
         required("encode", ValueForm::String, "Module that makes the latent, or codec for a stream without a module"),
         required("from", ValueForm::String, "Input or node with the cells to encode"),
         STREAM,
+        optional(
+            "hide",
+            ValueForm::String,
+            "Node that encodes a mask of one channel. Where the mask is above 0.5, the module sees the middle of the range",
+        ),
     ],
 };
 
@@ -96,6 +106,11 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
              generated streams)",
         ),
         optional("condition", CONDITION, "Prompts: node -> weight. Prompts are mixed in proportion to their weights"),
+        optional(
+            "planes",
+            ValueForm::Names(&ValueForm::String),
+            "What lies beside the channels of the diffused streams: stream -> node with its latent. Guidance keeps it",
+        ),
         GUIDANCE,
         ALONG,
         ABSENT,

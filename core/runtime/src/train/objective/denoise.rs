@@ -38,7 +38,7 @@ impl<'a> Denoise<'a> {
             let takes_part = || options.streams.as_ref().is_none_or(|streams| streams.contains(name));
             match kind {
                 StreamKind::Diffused if !takes_part() => left_out.push(name.clone()),
-                StreamKind::Prompt if setting.data.array(name).is_none() => missing.push(name.clone()),
+                StreamKind::Prompt(_) if setting.data.array(name).is_none() => missing.push(name.clone()),
                 _ => drop(latents.insert(name.clone(), setting.frozen(name, cache)?)),
             }
         }

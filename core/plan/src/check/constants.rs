@@ -1,0 +1,64 @@
+//! Rule: the value of an input is a cell of its codec, and no output is such a value.
+
+use petgraph::visit::EdgeRef;
+use serde_json::Value as Json;
+
+use crate::check::Rule;
+use crate::descriptor::CellKind;
+use crate::error::Report;
+use crate::graph::{Pipeline, Vertex};
+use crate::plan::{Form, Type};
+use crate::spec::{ConstantProblem, InputSpec};
+
+pub(super) struct Constants;
+
+impl Rule for Constants {
+    fn pipeline(&self, pipeline: &Pipeline, report: &mut Report) {
+        let Pipeline { graph, inputs, .. } = pipeline;
+        for (input, kind) in graph.spec.inputs.iter().zip(inputs) {
+            if let (Some(value), Some(kind)) = (&input.value, kind)
+                && let Some(wanted) = wanted(&value.value, kind)
+            {
+                let input = input.name.value.clone();
+                let found = value.value.to_string();
+                report.error(value.span, ConstantProblem::WrongValue { input, wanted, found });
+            }
+        }
+        for edge in graph.edges.edge_references() {
+            let (Vertex::Input(input), Vertex::Output(_)) = (graph.edges[edge.source()], graph.edges[edge.target()])
+            else {
+                continue;
+            };
+            let InputSpec { name, value, .. } = &graph.spec.inputs[input];
+            if value.is_some() {
+                let output = graph.name(graph.edges[edge.target()]);
+                let problem =
+                    ConstantProblem::ConstantOutput { output: output.value.clone(), input: name.value.clone() };
+                report.error(edge.weight().written.span, problem);
+            }
+        }
+    }
+}
+
+/// The form that a value must have, if it has another.
+fn wanted(value: &Json, kind: &Type) -> Option<String> {
+    let Form::Cells { cell, .. } = &kind.form else { return None };
+    let fits = match cell {
+        CellKind::Utf8 => value.is_string(),
+        CellKind::I64 => value.is_i64(),
+        CellKind::F64 => value.is_number(),
+        CellKind::List(1) => {
+            value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(Json::is_number))
+        }
+        CellKind::Bytes | CellKind::Files | CellKind::List(_) => {
+            return Some(format!("absent: cells of this kind ({cell}) come from a column"));
+        }
+    };
+    let form = match cell {
+        CellKind::Utf8 => "a text",
+        CellKind::I64 => "a whole number",
+        CellKind::F64 => "a number",
+        _ => "a list of numbers",
+    };
+    (!fits).then(|| form.to_string())
+}
