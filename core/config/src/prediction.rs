@@ -15,11 +15,15 @@ words! {
 }
 
 words! {
-    /// The precision of multiplications. Inputs, outputs, parameters, norms and residual sums are f32 in any case.
+    /// The precision of multiplications. Inputs, outputs, norms and residual sums are f32 in any case, and parameters while they
+    /// are trained.
     pub enum Precision default F32 {
         /// 24 bits of mantissa.
         F32 = "f32",
         /// 8 bits of mantissa, sums in f32: products have a relative error of up to 2^-8.
         Bf16 = "bf16",
+        /// 11 bits of mantissa, sums in f32: products have a relative error of up to 2^-11, and numbers above 65,504 overflow.
+        /// A CPU computes in f32.
+        F16 = "f16",
     }
 }

@@ -1,6 +1,5 @@
 //! Sinusoidal time embeddings.
 
-use anyflow_config::Precision;
 use tch::{Kind, Tensor};
 
 use super::layer::{BuildOptions, Linear, silu};
@@ -30,7 +29,7 @@ impl SinusoidalEmbedding {
         let frequencies: Vec<f32> = (0..half).map(frequency).collect();
         let presence = streams > 1;
         let inputs = streams as i64 * (channels + i64::from(presence));
-        let init = BuildOptions { precision: Precision::F32, ..init };
+        let init = init.in_f32();
         let layer =
             |number: usize, from| Linear::new(&format!("time_embedding.linear_{number}"), from, width, 1.0, init);
         Ok(SinusoidalEmbedding {

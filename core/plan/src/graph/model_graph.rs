@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 
 use crate::component::Found;
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor};
-use crate::plan::{Checkpoint, DenoiserConfig, Model, PromptConfig, Stream};
+use crate::plan::{Checkpoint, DenoiserConfig, Model, PairConfig, PromptConfig, Stream, Type};
 use crate::source::Span;
 
 /// A model whose names are resolved. Parts with errors are `None`, so that references to them cause no further errors.
@@ -22,6 +22,8 @@ pub(crate) struct ModelGraph<'a> {
     pub prompts: IndexMap<String, PromptNode<'a>>,
     /// Denoiser -> its streams, including auxiliary streams, and its part of the plan.
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
+    /// Scorers that compare two prompts.
+    pub scorers: IndexMap<String, Option<PairConfig>>,
 }
 
 /// Streams by name.
@@ -46,10 +48,18 @@ pub(crate) struct StreamNode<'a> {
 
 /// A prompt.
 pub(crate) struct PromptNode<'a> {
-    /// Its module, as written.
+    /// Its module, as written; one that is made of others, or of numbers, has none.
     pub component: Option<String>,
     pub codec_descriptor: Option<&'a CodecDescriptor>,
     pub plan: Option<PromptConfig>,
+}
+
+impl PromptNode<'_> {
+    /// The cells that it reads, as far as they are known.
+    pub fn cells(&self) -> Option<Type> {
+        let planned = self.plan.as_ref().map(|plan| plan.cells().clone());
+        planned.or_else(|| self.codec_descriptor.map(Type::cells))
+    }
 }
 
 impl StreamNode<'_> {
@@ -106,6 +116,14 @@ impl ModelGraph<'_> {
         latent(&self.streams, stream)
     }
 
+    /// The prompts that a prompt is made of: those side by side in it, or itself.
+    pub fn parts<'m>(&'m self, prompt: &'m str) -> Vec<&'m str> {
+        match self.prompts.get(prompt).and_then(|node| node.plan.as_ref()) {
+            Some(PromptConfig::Joined(joined)) => joined.features.iter().map(String::as_str).collect(),
+            _ => vec![prompt],
+        }
+    }
+
     /// True if a stream or a prompt has this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)
@@ -116,6 +134,7 @@ impl ModelGraph<'_> {
         let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
         let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
         let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
+        let scorers = self.scorers.iter().map(|(name, scorer)| Some((name.clone(), scorer.clone()?)));
         Some(Model {
             name: self.name.clone(),
             source: self.path.clone(),
@@ -124,6 +143,7 @@ impl ModelGraph<'_> {
             streams: streams.collect::<Option<_>>()?,
             prompts: prompts.collect::<Option<_>>()?,
             denoisers: denoisers.collect::<Option<_>>()?,
+            scorers: scorers.collect::<Option<_>>()?,
         })
     }
 }

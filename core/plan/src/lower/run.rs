@@ -1,5 +1,8 @@
 //! The plan of a run.
 
+mod compare;
+mod embed;
+
 use indexmap::IndexMap;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -113,12 +116,13 @@ impl Steps<'_> {
                 let from = self.read(index, &Slot::From)?;
                 self.code(name, role, stream, from)
             }
-            Act::Embed { prompt } => {
+            Act::Embed { prompt, .. } => {
                 let from = self.read(index, &Slot::From)?;
-                self.embed(name, prompt, from)
+                self.embed(index, name, prompt, from)
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
             Act::Score(diffusion, scoring) => self.score(name, index, diffusion, scoring),
+            Act::Compare(pair) => self.compare(index, name, pair),
             Act::Judge(judge) => {
                 let from = self.read(index, &Slot::From)?;
                 self.judge(name, index, judge, from)
@@ -157,18 +161,6 @@ impl Steps<'_> {
                 self.write(&node, stream, between, plan);
             }
         }
-        Some(())
-    }
-
-    fn embed(&mut self, node: String, prompt: String, from: String) -> Option<()> {
-        let plan = self.model.prompts.get(&prompt)?;
-        let tokens = Type::tokens(&plan.modality, &prompt, plan.tokens.clone());
-        let between = format!("{node}.array");
-        let array = plan.array.clone();
-        let op = Op::ReadCells { stream: prompt.clone(), from, to: between.clone() };
-        self.push(&node, op, vec![(between.clone(), array)]);
-        let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
-        self.push(&node, op, vec![(node.clone(), tokens)]);
         Some(())
     }
 

@@ -15,6 +15,7 @@ mod includes;
 mod model_errors;
 mod overrides;
 mod plans;
+mod pooled;
 mod prompts;
 mod properties;
 mod reading;
