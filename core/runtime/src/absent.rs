@@ -2,7 +2,7 @@
 
 use anyflow_config::AbsentPrompt;
 use anyflow_datasets::Cell;
-use anyflow_plan::plan::Model;
+use anyflow_plan::plan::{Model, PromptConfig};
 use tch::{Kind, Tensor};
 
 use crate::{Result, RunError, Session};
@@ -15,10 +15,9 @@ impl Session {
     /// The codec refuses the text; errors of plugins.
     pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
         for (name, config) in &model.denoisers {
-            let stated =
-                config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
+            let stated = config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent()?)));
             for (prompt, absent) in stated {
-                let tokens = self.tokens(prompt, absent, &model.prompts[prompt].tokens)?;
+                let tokens = self.absent_tokens(model, prompt, absent)?;
                 if let Some(denoiser) = self.denoisers.get_mut(name) {
                     denoiser.set_absent_prompt(prompt, &tokens).map_err(RunError::diffusion(name))?;
                 }
@@ -28,9 +27,14 @@ impl Session {
     }
 
     /// The tokens of a prompt: `[token, feature]`.
-    fn tokens(&self, prompt: &str, absent: &AbsentPrompt, shape: &[i64]) -> Result<Tensor> {
+    fn absent_tokens(&self, model: &Model, prompt: &str, absent: &AbsentPrompt) -> Result<Tensor> {
+        let config = &model.prompts[prompt];
         if let Some(number) = absent.tokens {
-            return Ok(Tensor::f_full(shape, number, (Kind::Float, self.device))?);
+            return Ok(Tensor::f_full(config.tokens().unwrap_or_default(), number, (Kind::Float, self.device))?);
+        }
+        if let PromptConfig::Joined(joined) = config {
+            let parts = joined.features.iter().map(|part| self.absent_tokens(model, part, absent));
+            return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, -1)?);
         }
         let codec = &self.codecs[prompt];
         let array = match &absent.value {

@@ -34,21 +34,31 @@ pub fn read<E: From<WeightsError>>(
     file: File,
     each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
-    let size_bytes = size(&file)?;
-    let mut file = Hashed::new(BufReader::with_capacity(BUFFER_BYTES, file));
-    let content = tensors(&mut file, size_bytes, each)?;
-    Ok(content.summary(file))
+    read_known(file, None, each)
 }
 
-/// Reads a compressed safetensors file like [`read()`].
-pub(crate) fn read_compressed<E: From<WeightsError>>(
+/// As [`read()`], without hashing if the hash of the file is known.
+pub(crate) fn read_known<E: From<WeightsError>>(
     file: File,
+    known: Option<String>,
     each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
     let size_bytes = size(&file)?;
-    let mut frame = Frame::open(Hashed::new(file), size_bytes)?;
+    let mut file = Hashed::new(BufReader::with_capacity(BUFFER_BYTES, file), known);
+    let content = tensors(&mut file, size_bytes, file.known.is_some(), each)?;
+    Ok(content.summary(file))
+}
+
+/// Reads a compressed safetensors file like [`read_known`].
+pub(crate) fn read_compressed<E: From<WeightsError>>(
+    file: File,
+    known: Option<String>,
+    each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
+) -> Result<Summary, E> {
+    let (size_bytes, is_known) = (size(&file)?, known.is_some());
+    let mut frame = Frame::open(Hashed::new(file, known), size_bytes)?;
     let size_bytes = frame.size_bytes;
-    let content = tensors(&mut frame, size_bytes, each)?;
+    let content = tensors(&mut frame, size_bytes, is_known, each)?;
     Ok(content.summary(frame.finish()?))
 }
 
@@ -69,30 +79,34 @@ struct Content {
 
 impl Content {
     fn summary<R>(self, file: Hashed<R>) -> Summary {
-        let blake3 = file.hasher.finalize().to_hex().to_string();
-        Summary { metadata: self.metadata, blake3, proven: self.proven }
+        Summary { metadata: self.metadata, blake3: file.hash(), proven: self.proven }
     }
 }
 
 fn tensors<E: From<WeightsError>>(
     file: &mut impl Read,
     size_bytes: u64,
+    is_known: bool,
     mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Content, E> {
     let header = Header::read(file, size_bytes)?;
-    let mut content = ContentHasher::default();
+    let recorded = header.metadata.get(CONTENT_KEY);
+    // A file that was hashed before was compared with its own record then.
+    let mut content = (recorded.is_some() && !is_known).then(ContentHasher::default);
     let mut bytes = Vec::new();
     for entry in &header.entries {
         bytes.resize(entry.size_bytes, 0);
         file.read_exact(&mut bytes).map_err(too_short)?;
-        content.add(entry, &bytes);
+        content.iter_mut().for_each(|content| content.add(entry, &bytes));
         each(entry, &bytes)?;
     }
-    let found = content.finish(&header.metadata);
-    match header.metadata.get(CONTENT_KEY) {
-        Some(expected) if *expected != found => Err(WeightsError::Damaged { expected: expected.clone(), found }.into()),
-        expected => Ok(Content { proven: expected.is_some(), metadata: header.metadata }),
+    if let Some((expected, content)) = recorded.zip(content) {
+        let found = content.finish(&header.metadata);
+        if *expected != found {
+            return Err(WeightsError::Damaged { expected: expected.clone(), found }.into());
+        }
     }
+    Ok(Content { proven: recorded.is_some(), metadata: header.metadata })
 }
 
 /// Reads a file and compares it with its recorded hash.
@@ -103,22 +117,29 @@ pub fn verify(path: &Path) -> Result<Summary> {
     read(open(path)?, |_, _| Ok(()))
 }
 
-/// A reader that hashes the bytes it reads.
+/// A reader that hashes the bytes it reads, unless their hash is known.
 struct Hashed<R> {
     file: R,
     hasher: blake3::Hasher,
+    known: Option<String>,
 }
 
 impl<R> Hashed<R> {
-    fn new(file: R) -> Self {
-        Hashed { file, hasher: blake3::Hasher::new() }
+    fn new(file: R, known: Option<String>) -> Self {
+        Hashed { file, hasher: blake3::Hasher::new(), known }
+    }
+
+    fn hash(self) -> String {
+        self.known.unwrap_or_else(|| self.hasher.finalize().to_hex().to_string())
     }
 }
 
 impl<R: Read> Read for Hashed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let count = self.file.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        if self.known.is_none() {
+            self.hasher.update(&buffer[..count]);
+        }
         Ok(count)
     }
 }

@@ -1,12 +1,13 @@
 //! The second stage: cells to arrays.
 
-use anyflow_datasets::Dataset;
+use anyflow_datasets::{CellColumn, Dataset};
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
+use tch::Tensor;
 
 use super::constant;
 use super::micro_batch::MicroBatch;
-use crate::cells::read_cells;
+use crate::cells::{numbers_of, read_cells};
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -36,8 +37,8 @@ impl<'a> EncodeStage<'a> {
     pub fn encode(&self, batch: &mut MicroBatch) -> Result<()> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
-            let Op::ReadCells { stream, from, to } = &step.op else { continue };
-            if let Some(constant) = self.plan.constants.get(from) {
+            let (Op::ReadCells { from, to, .. } | Op::ReadNumbers { from, to, .. }) = &step.op else { continue };
+            if let (Some(constant), Op::ReadCells { stream, .. }) = (self.plan.constants.get(from), &step.op) {
                 let codec = &self.codecs[stream];
                 let array = watch::in_node(&step.node, || constant::read(codec, from, constant, batch.keys.len()))?;
                 batch.values.insert(to.clone(), array);
@@ -49,13 +50,26 @@ impl<'a> EncodeStage<'a> {
                 return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
             };
             let cells = dataset.cells(rows, &input.column)?;
-            let codec = &self.codecs[stream];
-            let (array, failed) = watch::in_node(&step.node, || read_cells(codec, cells, self.threads))?;
-            for failed in failed {
-                batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
+            let (array, failed) = watch::in_node(&step.node, || self.array(&step.op, cells))?;
+            for (row, text) in failed {
+                batch.fail(row, &step.node, "cell", format!("column {}: {text}", input.column));
             }
             batch.values.insert(to.clone(), array);
         }
         Ok(())
+    }
+
+    /// The array of a column, and the rows without one, with the reasons.
+    fn array(&self, op: &Op, cells: CellColumn) -> Result<(Tensor, Vec<(usize, String)>)> {
+        if let Op::ReadNumbers { numbers, .. } = op {
+            let each = (0..cells.len()).map(|row| cells.get(row).map_err(|error| error.to_string()));
+            let (array, failed) = numbers_of(each, *numbers)?;
+            return Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()));
+        }
+        let Op::ReadCells { stream, .. } = op else {
+            return Err(RunError::Internal("a step that reads no cells".into()));
+        };
+        let (array, failed) = read_cells(&self.codecs[stream], cells, self.threads)?;
+        Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()))
     }
 }
