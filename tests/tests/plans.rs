@@ -17,15 +17,8 @@ fn printed(text: &str) -> String {
 
 /// Where published models are.
 const PRETRAINED: &str = "pipelines/pretrained";
-const PRETRAINED_MODELS: [&str; 7] = [
-    "clip.yaml",
-    "minilm.yaml",
-    "sd15-inpainting.yaml",
-    "sd15.yaml",
-    "sdxl.yaml",
-    "taef2.yaml",
-    "taesd.yaml",
-];
+const PRETRAINED_MODELS: [&str; 7] =
+    ["clip.yaml", "minilm.yaml", "sd15-inpainting.yaml", "sd15.yaml", "sdxl.yaml", "taef2.yaml", "taesd.yaml"];
 
 /// A copy of the published models with an empty file in the place of each file that they name, which are not in the tree: a
 /// plan needs their names only.

@@ -50,4 +50,4 @@ pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride
 pub use stage::StageOptions;
 pub use task::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
 pub use times::{Density, Per, State, TimeDistribution};
-pub use vectors::{TimeVectors, VectorJoin};
+pub use vectors::TimeVectors;

@@ -2,7 +2,7 @@
 
 use anyflow_config::AbsentPrompt;
 use anyflow_datasets::Cell;
-use anyflow_plan::plan::{Model, PromptConfig};
+use anyflow_plan::plan::{JoinedVector, Model, PromptConfig};
 use tch::{Kind, Tensor};
 
 use crate::{Result, RunError, Session};
@@ -16,11 +16,17 @@ impl Session {
     pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
         for (name, config) in &model.denoisers {
             let stated = config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent()?)));
-            for (prompt, absent) in stated {
-                let tokens = self.absent_tokens(model, prompt, absent)?;
-                if let Some(denoiser) = self.denoisers.get_mut(name) {
-                    denoiser.set_absent_prompt(prompt, &tokens).map_err(RunError::diffusion(name))?;
-                }
+            let tokens = stated.map(|(prompt, absent)| Ok((prompt, self.absent_tokens(model, prompt, absent)?)));
+            let vectors = config.vectors.iter().flat_map(|vectors| &vectors.from);
+            let vectors = vectors.filter_map(|(name, vector)| {
+                let absent = model.prompts[&vector.prompt].absent()?;
+                Some((name, vector, absent))
+            });
+            let vectors = vectors.map(|(name, vector, absent)| Ok((name, self.absent_vector(vector, absent)?)));
+            let all = tokens.chain(vectors).collect::<Result<Vec<_>>>()?;
+            let Some(denoiser) = self.denoisers.get_mut(name) else { continue };
+            for (prompt, value) in all {
+                denoiser.set_absent_prompt(prompt, &value).map_err(RunError::diffusion(name))?;
             }
         }
         Ok(())
@@ -36,6 +42,23 @@ impl Session {
             let parts = joined.features.iter().map(|part| self.absent_tokens(model, part, absent));
             return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, -1)?);
         }
+        let _no_grad = tch::no_grad_guard();
+        let array = self.absent_array(prompt, absent)?;
+        Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
+    }
+
+    /// The vector of a prompt: `[number]`.
+    fn absent_vector(&self, vector: &JoinedVector, absent: &AbsentPrompt) -> Result<Tensor> {
+        if let Some(number) = absent.tokens {
+            return Ok(Tensor::f_full([vector.size], number, (Kind::Float, self.device))?);
+        }
+        let _no_grad = tch::no_grad_guard();
+        let array = self.absent_array(&vector.prompt, absent)?;
+        Ok(self.streams[&vector.prompt].pool(&array, false)?.f_squeeze_dim(0)?)
+    }
+
+    /// The array that a prompt's module reads: `[1, array]`.
+    fn absent_array(&self, prompt: &str, absent: &AbsentPrompt) -> Result<Tensor> {
         let codec = &self.codecs[prompt];
         let array = match &absent.value {
             Some(text) => {
@@ -51,8 +74,6 @@ impl Session {
                 Tensor::f_full(&shape, absent.fill.unwrap_or_default(), (codec.kind(), tch::Device::Cpu))?
             }
         };
-        let _no_grad = tch::no_grad_guard();
-        let array = array.f_to_device(self.device)?;
-        Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
+        Ok(array.f_to_device(self.device)?)
     }
 }

@@ -83,7 +83,10 @@ impl Session {
                     name,
                     denoiser,
                     model,
-                    BuildOptions { start, ..BuildOptions::new(computed(name, denoiser.precision, device), device, seed) },
+                    BuildOptions {
+                        start,
+                        ..BuildOptions::new(computed(name, denoiser.precision, device), device, seed)
+                    },
                 )?,
             );
         }
@@ -203,7 +206,7 @@ pub(crate) fn plane_name(stream: &str) -> String {
     format!("planes.{stream}")
 }
 
-/// The streams of a denoiser: diffused streams, auxiliary streams, prompts, planes.
+/// The streams of a denoiser: diffused streams, auxiliary streams, prompts, vectors, planes.
 fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
     let schedule = Schedule::new(denoiser.schedule.clone());
     let spec = |name: &String, shape: &[i64], kind| StreamSpec {
@@ -229,5 +232,11 @@ fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
         let plane = spec(name, &model.streams[name].latent, StreamKind::Prompt(PromptUse::Plane));
         StreamSpec { name: plane_name(name), ..plane }
     });
-    diffused.chain(auxiliary).chain(prompts).chain(planes).collect()
+    let vectors = denoiser.vectors.iter().flat_map(|vectors| {
+        vectors.from.iter().map(|(name, vector)| {
+            let waves = vector.is_numbers.then_some(vectors.waves);
+            spec(name, &[vector.size], StreamKind::Prompt(PromptUse::Vector { waves }))
+        })
+    });
+    diffused.chain(auxiliary).chain(prompts).chain(vectors).chain(planes).collect()
 }

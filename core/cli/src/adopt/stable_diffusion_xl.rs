@@ -34,7 +34,7 @@ pub(super) fn adopt(folder: &ModelFolder, config: &Config) -> Result<AdoptedMode
     let names: Vec<&str> = towers.iter().map(|tower| tower.name).collect();
     let pooled = format!("{}.pooled", names.last().copied().unwrap_or_default());
     let waves: i64 = unet.get("addition_time_embed_dim", 256, "a whole number")?;
-    let vectors = json!({"from": [pooled, "sizes"], "by": "add", "waves": waves});
+    let vectors = json!({"from": [pooled, "sizes"], "waves": waves});
     let mut model = diffusion.model(folder, config, Some(vectors))?;
     if diffusion.autoencoder.needs_f32 {
         model.comments.push("The autoencoder overflows in f16; f32 and bf16 are right.".into());

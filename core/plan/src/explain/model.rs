@@ -84,7 +84,7 @@ fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<Stri
         what.push_str(&format!(", planes {}", list(&denoiser.planes)));
     }
     if let Some(vectors) = &denoiser.vectors {
-        what.push_str(&format!(", vectors {} ({})", list(vectors.from.keys()), vectors.by));
+        what.push_str(&format!(", vectors {}", list(vectors.from.keys())));
     }
     vec![name.to_string(), what, options.kind(&denoiser.network), options.kind(&denoiser.schedule)]
 }

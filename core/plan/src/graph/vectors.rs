@@ -31,7 +31,7 @@ pub(super) fn resolve_vectors(
             }
         }
     }
-    JoinedVectors { from, by: written.by, waves: written.waves }
+    JoinedVectors { from, waves: written.waves }
 }
 
 /// The vector of a prompt, and its name: that of the prompt if the prompt has nothing else.

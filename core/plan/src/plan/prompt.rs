@@ -1,6 +1,6 @@
 //! Prompts: what conditions a denoiser.
 
-use anyflow_config::{AbsentPrompt, VectorJoin};
+use anyflow_config::AbsentPrompt;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +85,6 @@ pub struct PairConfig {
 pub struct JoinedVectors {
     /// By name, in order: `PROMPT.pooled`, or the name of a prompt that has nothing but its vector.
     pub from: IndexMap<String, JoinedVector>,
-    /// How they join.
-    pub by: VectorJoin,
     /// Features of each number.
     pub waves: i64,
 }

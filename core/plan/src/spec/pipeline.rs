@@ -16,7 +16,8 @@ use crate::source::{Source, Span, Spanned, SpannedString};
 use crate::spec::model::used;
 use crate::spec::scoring::classes;
 use crate::spec::{
-    ClassesSpec, RolesSpec, SamplerSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles,
+    ClassesSpec, RolesSpec, SamplerSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring,
+    scoring_roles,
 };
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};

@@ -120,7 +120,8 @@ fn scored() -> Case {
 fn a_scorer_compares_with_a_column_or_with_classes() {
     let plan = plan(&scored());
     snapshot("plan-pairs", &text(&Job::Run(plan.clone())));
-    let compared: Vec<&Op> = plan.steps.iter().map(|step| &step.op).filter(|op| matches!(op, Op::Compare { .. })).collect();
+    let compared: Vec<&Op> =
+        plan.steps.iter().map(|step| &step.op).filter(|op| matches!(op, Op::Compare { .. })).collect();
     let [Op::Compare { against: None, classes, label: Some(_), .. }, Op::Compare { against: Some(_), label: None, .. }] =
         compared.as_slice()
     else {

@@ -8,10 +8,10 @@ use super::super::streams::present_values;
 use crate::{DenoiserInput, PromptUse, Result, StreamSpec, TensorExt};
 
 /// The prompts that are vectors, in the order of the streams.
-pub(super) struct Vectors(IndexMap<String, JoinedPrompt>);
+pub(super) struct Vectors(IndexMap<String, VectorPrompt>);
 
 /// A prompt that is a vector.
-struct JoinedPrompt {
+struct VectorPrompt {
     /// Its index among the streams.
     index: usize,
     waves: Option<Waves>,
@@ -25,7 +25,7 @@ impl Vectors {
         for (index, stream) in streams.iter().enumerate() {
             let Some(PromptUse::Vector { waves }) = stream.prompt() else { continue };
             let waves = waves.map(|waves| Waves::new(waves / 2, device)).transpose()?;
-            vectors.insert(stream.name.clone(), JoinedPrompt { index, waves, absent: None });
+            vectors.insert(stream.name.clone(), VectorPrompt { index, waves, absent: None });
         }
         Ok(Vectors(vectors))
     }
