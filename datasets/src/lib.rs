@@ -50,6 +50,7 @@ mod failpoint;
 mod feature;
 mod filter;
 mod folder;
+mod foreign;
 mod generate;
 mod hash;
 mod import;
@@ -89,7 +90,7 @@ pub use output::{
     Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Manifest, OutputDir, Shard, ShardWriter, Verification,
     failures_schema,
 };
-pub use pair::{KeyJoin, Paired, join, pair};
+pub use pair::{KeyJoin, Lost, Paired, join, pair};
 pub use read::{
     Batches, Bound, Content, Dataset, Embedded, RowBatch, SelectedBatch, SelectedRows, TakenRows, UnreadableRow,
 };
