@@ -8,6 +8,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DatasetError, Result, io_error};
+use crate::foreign;
 pub(crate) use version::Version;
 
 /// A data file, as it was when it was opened.
@@ -60,12 +61,14 @@ impl DataFile {
             return Err(DatasetError::Empty { path: self.path.clone(), reason: "the file has no bytes".into() });
         }
         let file = self.open()?;
-        let head = self.read_at(&file, 0, self.size_bytes.min(4))?;
-        if head == ENCRYPTED {
+        let head = self.read_at(&file, 0, self.size_bytes.min(foreign::HEAD_BYTES))?;
+        if head.starts_with(ENCRYPTED) {
             return Err(DatasetError::Unsupported { path: self.path.clone(), what: "an encrypted footer".into() });
         }
-        if !MAGIC.starts_with(&head) {
-            return Err(DatasetError::NotParquet { path: self.path.clone(), found: describe_head(&head) });
+        let start = &head[..head.len().min(MAGIC.len())];
+        if !MAGIC.starts_with(start) {
+            let found = foreign::named(&head).map_or_else(|| describe_head(start), str::to_string);
+            return Err(DatasetError::NotParquet { path: self.path.clone(), found });
         }
         if self.size_bytes < SMALLEST_BYTES {
             return Err(self.truncated("it ends within the header"));
@@ -118,7 +121,8 @@ pub(crate) fn read_at(mut file: &File, offset: u64, buffer: &mut [u8]) -> std::i
 fn describe_head(head: &[u8]) -> String {
     let text = head.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
     let shown: String = head.iter().flat_map(|byte| byte.escape_ascii()).map(char::from).collect();
-    format!("it starts with {} \"{shown}\"", if text { "the text" } else { "the bytes" })
+    let kind = if text { "the text" } else { "the bytes" };
+    format!("it starts with {kind} \"{shown}\"; convert it with `anyflow data import`")
 }
 
 /// The last part of a path, for messages.

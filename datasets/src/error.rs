@@ -52,11 +52,11 @@ pub enum DatasetError {
         reason: String,
     },
     /// The user must name another file or import this one.
-    #[error("{}: not a Parquet file ({found}); convert it with `anyflow data import`", path.display())]
+    #[error("{}: not a Parquet file: {found}", path.display())]
     NotParquet {
         /// The file.
         path: PathBuf,
-        /// What the first bytes look like.
+        /// What the first bytes look like, and what to do.
         found: String,
     },
     /// The user must fetch or write the file again.

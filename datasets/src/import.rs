@@ -3,6 +3,7 @@
 //! Sources are read as streams, twice if the columns must be known first. The output appears only after all of it is
 //! read.
 
+mod archives;
 mod dialect;
 mod exact;
 mod folder;
@@ -26,6 +27,8 @@ pub use types::{ColumnType, ColumnTypes};
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
+use crate::foreign;
+use crate::read::matches_of;
 
 /// What to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,20 +89,29 @@ pub fn import(source: &ImportSource, types: &ColumnTypes, out: &Path) -> Result<
 }
 
 impl ImportSource {
-    /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`.
-    /// Several `.tar` files are one source; so are idx images and their labels, in either order.
+    /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`, or
+    /// patterns of them. Several `.tar` files are one source, also those of a folder; so are idx images and their labels, in
+    /// either order.
     ///
     /// # Errors
-    /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names identify no source.
+    /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names identify no source, [`DatasetError::Splits`] for a
+    /// folder of `.tar` files of several splits.
     pub fn detect(paths: &[PathBuf]) -> Result<ImportSource> {
+        let mut named = Vec::with_capacity(paths.len());
         for path in paths {
-            std::fs::metadata(path).map_err(io_error(path, "open"))?;
+            match path.try_exists().map_err(io_error(path, "open"))? {
+                true => named.push(path.clone()),
+                false => named.extend(matches_of(path)?),
+            }
         }
+        let paths = named.as_slice();
         let first = paths.first().cloned().unwrap_or_default();
         if let [folder] = paths
             && folder.is_dir()
         {
-            return Ok(ImportSource::Folder(first));
+            let archives = archives::within(folder)?;
+            let is_folder = archives.is_empty();
+            return Ok(if is_folder { ImportSource::Folder(first) } else { ImportSource::WebDataset(archives) });
         }
         let all = |ends: &[&str]| !paths.is_empty() && paths.iter().all(|path| ends_in(path, ends));
         let is_images = |path: &Path| bare_name(path).contains("idx3");
@@ -112,7 +124,8 @@ impl ImportSource {
             [a, b] if is_images(b) => Ok(ImportSource::Idx { images: b.clone(), labels: Some(a.clone()) }),
             _ if all(&[".parquet"]) => Err(refusal(&first, "is a Parquet file already; use it as it is")),
             [_] => {
-                Err(refusal(&first, "is not a folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these"))
+                let names = "is not a folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these";
+                Err(refusal(&first, foreign::named(&head_of(&first)?).unwrap_or(names)))
             }
             _ => {
                 let reason = format!(
@@ -152,13 +165,23 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     (labels != images && labels.exists()).then_some(labels)
 }
 
+/// The first bytes of a file; fewer if it is shorter.
+fn head_of(path: &Path) -> Result<Vec<u8>> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(io_error(path, "open"))?;
+    file.take(foreign::HEAD_BYTES).read_to_end(&mut head).map_err(io_error(path, "read"))?;
+    Ok(head)
+}
+
 /// Opens a file, and unpacks it if its first bytes are those of gzip.
 fn open(path: &Path) -> Result<Box<dyn Read>> {
     let plain = || File::open(path).map_err(io_error(path, "open"));
-    let mut head = Vec::new();
-    plain()?.take(2).read_to_end(&mut head).map_err(io_error(path, "read"))?;
+    let head = head_of(path)?;
+    if let Some(found) = foreign::pointer_or_page(&head) {
+        return Err(refusal(path, found));
+    }
     let file = BufReader::with_capacity(1 << 16, plain()?);
-    if head == [0x1f, 0x8b] { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
+    if head.starts_with(&[0x1f, 0x8b]) { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
 }
 
 /// Opens a file of text, and skips the mark (BOM) that some programs write first.

@@ -51,6 +51,7 @@ mod failpoint;
 mod feature;
 mod filter;
 mod folder;
+mod foreign;
 mod generate;
 mod hash;
 mod import;
@@ -90,7 +91,7 @@ pub use output::{
     Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Gathering, MANIFEST_FILE, Manifest, OutputDir,
     PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardWriter, Verification, failures_schema, gather, job_progress,
 };
-pub use pair::{KeyJoin, Paired, join, pair};
+pub use pair::{KeyJoin, Lost, Paired, join, pair};
 pub use read::{
     Batches, Bound, Content, Dataset, Embedded, FileVersion, RowBatch, SelectedBatch, SelectedRows, TakenRows,
     UnreadableRow,

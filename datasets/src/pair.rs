@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Schema};
+use arrow::error::ArrowError;
 pub use join::{KeyJoin, join};
 use serde::Serialize;
 
@@ -42,6 +44,18 @@ pub struct Paired {
     pub unpaired_a: u64,
     /// Rows of the second dataset without partner.
     pub unpaired_b: u64,
+    /// Pairs that are left out, because a row cannot be read.
+    #[serde(flatten)]
+    pub lost: Lost,
+}
+
+/// Pairs with a row that cannot be read, such as one whose file is missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Their number.
+    pub unreadable: u64,
+    /// Why the first of these rows cannot be read.
+    pub reason: Option<String>,
 }
 
 /// Joins `a` and `b` on column `on` and writes the pairs to the Parquet file `out`.
@@ -65,9 +79,9 @@ pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, ou
     let layout = Layout::new(a, b, on, on != ID);
     let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
     for chunk in pairs.chunks(chunk_rows(a, b)) {
-        layout.write(&mut writer, [a, b], chunk)?;
+        layout.write(&mut writer, [a, b], chunk, &mut paired.lost)?;
     }
-    writer.finish()?;
+    paired.rows = writer.finish()?.rows;
     Ok(paired)
 }
 
@@ -106,8 +120,8 @@ impl Layout {
         Layout { schema, features, fresh_id, columns_a, columns_b }
     }
 
-    /// Writes the rows of some pairs, in pieces within the bounds of both sides.
-    fn write(&self, writer: &mut TableWriter, sides: [&Dataset; 2], pairs: &[Pair]) -> Result<()> {
+    /// Writes the rows of some pairs, in pieces within the bounds of both sides. Counts those that cannot be read.
+    fn write(&self, writer: &mut TableWriter, sides: [&Dataset; 2], pairs: &[Pair], lost: &mut Lost) -> Result<()> {
         let (rows_a, rows_b): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
         let taken_a = Side::new(sides[0], &self.columns_a, &rows_a)?;
         let mut taken_b = Side::new(sides[1], &self.columns_b, &rows_b)?;
@@ -116,16 +130,34 @@ impl Layout {
             while rows.num_rows() > 0 {
                 let partners = taken_b.next_rows(rows.num_rows())?;
                 let count = partners.num_rows();
-                let first = writer.rows() as i64;
-                let id: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + count as i64));
-                let own = rows.slice(0, count);
-                let columns = self.fresh_id.then_some(&id).into_iter().chain(own.columns()).chain(partners.columns());
-                let batch = RecordBatch::try_new(self.schema.clone(), columns.cloned().collect());
+                let batch = self.joined(&rows.slice(0, count), &partners, writer.rows(), lost);
                 writer.write(&batch.map_err(|error| DatasetError::internal("pairing rows", error))?)?;
                 rows = rows.slice(count, rows.num_rows() - count);
             }
         }
         Ok(())
+    }
+
+    /// The readable rows of both sides next to each other; `first` is the number of the first one.
+    fn joined(&self, a: &RowBatch, b: &RowBatch, first: u64, lost: &mut Lost) -> Result<RecordBatch, ArrowError> {
+        let good = lost.readable(a, b);
+        let count = good.true_count() as i64;
+        let id: ArrayRef = Arc::new(Int64Array::from_iter_values(first as i64..first as i64 + count));
+        let sides = a.columns().iter().chain(b.columns()).map(|column| filter(column, &good));
+        let columns = self.fresh_id.then_some(Ok(id)).into_iter().chain(sides);
+        RecordBatch::try_new(self.schema.clone(), columns.collect::<Result<_, _>>()?)
+    }
+}
+
+impl Lost {
+    /// Which of the next pairs can be read.
+    fn readable(&mut self, a: &RowBatch, b: &RowBatch) -> BooleanArray {
+        let mut good = vec![true; a.num_rows()];
+        for bad in a.unreadable.iter().chain(&b.unreadable) {
+            self.unreadable += u64::from(std::mem::replace(&mut good[bad.row], false));
+            self.reason.get_or_insert_with(|| bad.reason.clone());
+        }
+        good.into()
     }
 }
 
@@ -133,7 +165,7 @@ impl Layout {
 struct Side<'a> {
     dataset: &'a Dataset,
     taken: TakenRows,
-    rest: Option<RecordBatch>,
+    rest: Option<RowBatch>,
 }
 
 impl<'a> Side<'a> {
@@ -143,7 +175,7 @@ impl<'a> Side<'a> {
     }
 
     /// The next rows, at most `most`.
-    fn next_rows(&mut self, most: usize) -> Result<RecordBatch> {
+    fn next_rows(&mut self, most: usize) -> Result<RowBatch> {
         let rows = match self.rest.take() {
             Some(rows) => rows,
             None => {
@@ -157,11 +189,11 @@ impl<'a> Side<'a> {
 }
 
 impl Iterator for Side<'_> {
-    type Item = Result<RecordBatch>;
+    type Item = Result<RowBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let embed = |rows| self.dataset.embed(RowBatch { first_row: 0, rows, unreadable: Vec::new() });
-        Some(self.taken.next()?.and_then(embed).and_then(readable))
+        Some(self.taken.next()?.and_then(embed))
     }
 }
 

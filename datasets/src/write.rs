@@ -20,6 +20,9 @@ use crate::output::MARK_KEY;
 /// Encoded bytes of a row group: large enough for good compression and scans, small enough for cheap readers and a
 /// small write buffer.
 pub const ROW_GROUP_BYTES: usize = 32 << 20;
+/// Decoded bytes of a row group. Compressed bytes say little about them, and many readers decode a whole row group and
+/// give up at 2 GiB.
+const DECODED_BYTES: usize = 512 << 20;
 /// Bytes of a batch that the encoder gets at once. The row group limit is checked between these pieces.
 const PIECE_BYTES: usize = 4 << 20;
 
@@ -32,6 +35,8 @@ pub struct TableWriter {
     schema: SchemaRef,
     path: PathBuf,
     rows: u64,
+    /// Decoded bytes of the row group in progress, at most.
+    decoded: usize,
 }
 
 /// The result of [`TableWriter::finish`].
@@ -71,7 +76,7 @@ impl TableWriter {
         let path = file.path();
         let writer = ArrowWriter::try_new(HashingFile::new(file), schema.clone(), Some(properties(&schema)))
             .map_err(|error| write_error(&path, error))?;
-        Ok(TableWriter { writer: Some(writer), schema, path, rows: 0 })
+        Ok(TableWriter { writer: Some(writer), schema, path, rows: 0, decoded: 0 })
     }
 
     /// Appends a batch. Column names and types must match the schema; metadata may differ.
@@ -81,13 +86,21 @@ impl TableWriter {
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         let batch = RecordBatch::try_new(self.schema.clone(), batch.columns().to_vec())
             .map_err(|error| DatasetError::internal(format!("writing {}", self.path.display()), error))?;
-        let rows = piece_rows(&batch);
+        let row_bytes = row_bytes(&batch);
+        let rows = (PIECE_BYTES / row_bytes).clamp(1, batch.num_rows().max(1));
         let Some(writer) = self.writer.as_mut() else {
             return Err(DatasetError::internal("writing", "the file is finished"));
         };
         for start in (0..batch.num_rows()).step_by(rows) {
-            let piece = batch.slice(start, rows.min(batch.num_rows() - start));
-            writer.write(&piece).map_err(|error| write_error(&self.path, error))?;
+            let rows = rows.min(batch.num_rows() - start);
+            writer.write(&batch.slice(start, rows)).map_err(|error| write_error(&self.path, error))?;
+            let open = writer.in_progress_rows();
+            let before = if open < rows { 0 } else { self.decoded };
+            self.decoded = before.saturating_add(open.min(rows).saturating_mul(row_bytes));
+            if self.decoded > DECODED_BYTES {
+                writer.flush().map_err(|error| write_error(&self.path, error))?;
+                self.decoded = 0;
+            }
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -200,12 +213,11 @@ fn without_dictionary(
     builder
 }
 
-/// The number of rows of about [`PIECE_BYTES`].
-fn piece_rows(batch: &RecordBatch) -> usize {
-    let rows = batch.num_rows().max(1);
+/// The mean bytes of a row, at least 1.
+fn row_bytes(batch: &RecordBatch) -> usize {
     let size = |column: &arrow::array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0);
-    let row_bytes = batch.columns().iter().map(size).sum::<usize>() / rows;
-    (PIECE_BYTES / row_bytes.max(1)).clamp(1, rows)
+    let bytes = batch.columns().iter().map(size).sum::<usize>();
+    (bytes / batch.num_rows().max(1)).max(1)
 }
 
 fn write_error(path: &Path, error: parquet::errors::ParquetError) -> DatasetError {
@@ -273,11 +285,27 @@ mod tests {
     }
 
     #[test]
-    fn pieces_hold_about_four_mebibytes() {
-        assert_eq!(piece_rows(&blobs(8, 1 << 20).project(&[0, 1]).unwrap()), 3);
-        assert_eq!(piece_rows(&blobs(100, 1)), 100);
-        assert_eq!(piece_rows(&blobs(1, 5 << 20)), 1);
-        assert_eq!(piece_rows(&blobs(0, 1)), 1);
+    fn bytes_of_rows_are_those_of_their_values() {
+        let large = row_bytes(&blobs(8, 1 << 20).project(&[0, 1]).unwrap());
+        assert!((1 << 20..(1 << 20) + 64).contains(&large), "{large}");
+        assert!(row_bytes(&blobs(100, 1)) < 64);
+        assert_eq!(row_bytes(&blobs(0, 1)), 1);
+    }
+
+    #[test]
+    fn rows_that_compress_well_are_in_several_row_groups_too() {
+        let zeros = vec![vec![0u8; 4 << 20]; 16];
+        let zeros: ArrayRef = Arc::new(BinaryArray::from_iter_values(zeros));
+        let batch = RecordBatch::try_from_iter([("image", zeros)]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.parquet");
+        let schema = batch.schema();
+        let mut writer = TableWriter::create(&path, &schema, &Features::from_schema(&schema)).unwrap();
+        (0..10).for_each(|_| writer.write(&batch).unwrap());
+        assert!(writer.finish().unwrap().size_bytes < 1 << 20);
+        let metadata = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap().metadata().clone();
+        let rows: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+        assert_eq!(rows, [128, 32]);
     }
 
     #[test]

@@ -39,8 +39,10 @@ fn the_last_lines_of_a_run_say_where_the_rows_are() {
 }
 
 #[test]
-fn check_notes_outputs_that_replace_input_columns() {
+fn check_and_run_note_outputs_that_replace_input_columns() {
     let numbers = Numbers::new();
+    let made = run(&numbers, "made", &[]).ok();
+    assert!(made.err.contains("output `value` replaces the input column `value`"), "{}", made.err);
     let checked = numbers.call(&[], &["check", "pipeline.yaml", "--input", "rows.parquet"]).ok();
     assert!(checked.out.contains("note: output `value` replaces the input column `value`"), "{}", checked.out);
     let json = numbers.call(&[], &["check", "pipeline.yaml", "--input", "rows.parquet", "--json"]).ok().json();

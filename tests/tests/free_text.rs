@@ -68,6 +68,7 @@ fn captions_come_back_byte_for_byte_and_a_prompt_writes_them() {
     let trained = train(&workspace);
     assert_eq!(trained.err.matches("texts were cut to 32 bytes").count(), 1, "{}", trained.err);
     assert!(trained.err.contains("1 of 41 texts were cut"), "{}", trained.err);
+    assert!(!trained.err.contains("u{1b}") && !trained.err.contains('\u{1b}'), "no colours: {}", trained.err);
     let data = workspace.path("train").display().to_string();
     let there_and_back = "inputs: {text: {modality: text}}\nnodes:\n  latent: {encode: text/byte-autoencoder, from: text}\n  \
                           back: {decode: text/byte-autoencoder, from: latent}\noutputs: {back: back}\n";

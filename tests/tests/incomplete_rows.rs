@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use anyflow_datasets::{Feature, OwnedCell};
-use anyflow_tests::{IMAGE_LABEL_MODEL, Workspace, digit_png, write_columns};
+use anyflow_tests::{IMAGE_LABEL_MODEL, Workspace, anyflow, digit_png, write_columns};
 use serde_json::{Value, json};
 
 const TRAINING: &str = r#"
@@ -127,4 +127,20 @@ fn an_evaluation_leaves_incomplete_rows_out() {
     workspace.write("eval.yaml", yaml);
     let findings = workspace.evaluate("eval.yaml", "eval");
     assert_eq!(findings.judges["image"].rows, 120, "150 rows have a label, 120 of these an image");
+}
+
+#[test]
+fn few_rows_of_one_class_are_told() {
+    let workspace = workspace(&[3, 13, 23].map(|number| Row { number, image: true, label: true }));
+    workspace.rewrite("train.yaml", |yaml| yaml.replace("steps: 60", "steps: 2").replace("steps: 400", "steps: 2"));
+    let [file, output] = ["train.yaml", "out"].map(|name| workspace.path(name).into_os_string());
+    let trained = anyflow(["train".into(), file, "--output".into(), output, "--threads".into(), "1".into()]).ok();
+    for (words, times) in [
+        ("3 rows are fewer than the batch of 16", 2),
+        ("3 rows are fewer than the batch of 32", 1),
+        ("stage judge: all rows have class 3", 1),
+        ("stream label: 10 of 10 latent coordinates are the same in all rows", 1),
+    ] {
+        assert_eq!(trained.err.matches(words).count(), times, "{words}: {}", trained.err);
+    }
 }

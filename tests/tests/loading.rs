@@ -165,6 +165,42 @@ fn a_plugins_dependencies_are_not_searched_in_the_current_folder() {
     }
 }
 
+#[test]
+fn a_plugin_that_this_system_cannot_load_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (missing, needed, _) = dependent(folder.path(), "$ORIGIN", &["-Wl,-soname,libneeded.so"]);
+    std::fs::remove_file(needed).unwrap();
+    let foreign = folder.path().join("foreign.so");
+    let mut bytes = std::fs::read(&missing).unwrap();
+    // The machine in the head of an ELF file; these are AArch64 and RISC-V.
+    let (machine, name) = if cfg!(target_arch = "aarch64") { (0xF3, "riscv64") } else { (0xB7, "aarch64") };
+    bytes[18..20].copy_from_slice(&u16::to_le_bytes(machine));
+    std::fs::write(&foreign, bytes).unwrap();
+    for (plugin, words) in [
+        (&missing, "libneeded.so".to_string()),
+        (&foreign, format!("is made for {name}; get it for {}", std::env::consts::ARCH)),
+    ] {
+        let output = anyflow(["plugin", "check", plugin.to_str().unwrap()]);
+        assert!(output.code == 3 && format!("{}{}", output.out, output.err).contains(&words), "{output:?}");
+        let doctor =
+            Command::new(target().join("anyflow")).arg("doctor").env("ANYFLOW_PLUGINS", plugin).output().unwrap();
+        let said = String::from_utf8_lossy(&doctor.stdout);
+        assert!(doctor.status.code() == Some(1) && said.contains(&words), "{said}");
+        assert!(said.contains("✗  plugins") && said.contains("fix the items marked"), "{said}");
+    }
+    for (bytes, words) in [
+        (&b"version https://git-lfs.github.com/spec/v1\n"[..], "Git LFS pointer"),
+        (b"", "the file is empty"),
+        (b"MZ\x90\0", "Windows library"),
+        (b"\x7fELF\x02\x01", "cut or damaged"),
+    ] {
+        let file = folder.path().join("other.so");
+        std::fs::write(&file, bytes).unwrap();
+        let output = anyflow(["plugin", "check", file.to_str().unwrap()]);
+        assert!(output.code == 3 && format!("{}{}", output.out, output.err).contains(words), "{words}: {output:?}");
+    }
+}
+
 /// Runs the front with an open standard input that nobody writes to, for at most 30 s.
 fn unattended(arguments: &[&str]) -> (Option<i32>, String) {
     let mut child = Command::new(target().join("anyflow"))

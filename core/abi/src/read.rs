@@ -2,7 +2,7 @@
 
 use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_SONAME};
 use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSection};
+use object::{Architecture, Endianness, Object, ObjectSection};
 
 use crate::SECTION;
 
@@ -28,11 +28,36 @@ pub enum ReadError {
 /// # Errors
 /// See [`ReadError`].
 pub fn descriptor(library: &[u8]) -> Result<&str, ReadError> {
-    let file = object::File::parse(library).map_err(|e| ReadError::NotALibrary(e.to_string()))?;
+    let file = parsed(library)?;
     let section = file.section_by_name(SECTION).ok_or(ReadError::NoSection)?;
     let bytes = section.data().map_err(|e| ReadError::NotALibrary(e.to_string()))?;
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     core::str::from_utf8(&bytes[..end]).map_err(|_| ReadError::NotText)
+}
+
+/// The machine that a library is made for, if it is not this one: `aarch64`, for example.
+///
+/// # Errors
+/// [`ReadError::NotALibrary`].
+pub fn other_machine(library: &[u8]) -> Result<Option<String>, ReadError> {
+    let architecture = parsed(library)?.architecture();
+    let name = format!("{architecture:?}").to_lowercase();
+    Ok(Some(name).filter(|name| architecture != Architecture::Unknown && name != std::env::consts::ARCH))
+}
+
+fn parsed(library: &[u8]) -> Result<object::File<'_>, ReadError> {
+    object::File::parse(library).map_err(|error| {
+        ReadError::NotALibrary(match library {
+            [] => "the file is empty".into(),
+            [b'v', b'e', b'r', b's', b'i', b'o', b'n', b' ', b'h', b't', b't', b'p', ..] => {
+                "the file is a Git LFS pointer; `git lfs pull` fetches the library".into()
+            }
+            [b'M', b'Z', ..] => "it is a Windows library".into(),
+            [0xCF, 0xFA, 0xED, 0xFE, ..] | [0xCA, 0xFE, 0xBA, 0xBE, ..] => "it is a macOS library".into(),
+            [0x7F, b'E', b'L', b'F', ..] => format!("the file is cut or damaged ({error}); copy it again"),
+            _ => error.to_string(),
+        })
+    })
 }
 
 /// The dependencies that a library names for the system's loader.

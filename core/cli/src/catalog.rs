@@ -1,6 +1,7 @@
 //! Finds installed plugins by their descriptor sections, without loading them.
 
 mod error;
+mod needs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -147,7 +148,7 @@ impl InstalledPlugins {
 
     fn add(&mut self, file: &Path) -> Result<(), CatalogError> {
         let described = paths::text(file).map_err(|error| error.to_string()).and_then(|_| described(file));
-        let Described { descriptor, hash, needs } = match described {
+        let Described { descriptor, hash, needs, broken } = match described {
             Ok(described) => described,
             Err(reason) => {
                 self.broken.push(Broken { path: file.to_path_buf(), reason });
@@ -161,7 +162,8 @@ impl InstalledPlugins {
         let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
         let not_allowed = stranger.then(|| PluginRefusal::NotAllowed(hash.clone()));
         let exposed = || self.allowed.as_ref().and_then(|_| exposed(file));
-        let refusal = not_allowed.or_else(exposed).or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref()));
+        let refusal =
+            not_allowed.or_else(exposed).or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref())).or(broken);
         self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, needs, refusal });
         Ok(())
     }
@@ -195,13 +197,18 @@ struct Described {
     descriptor: PluginDescriptor,
     hash: String,
     needs: Vec<String>,
+    broken: Option<PluginRefusal>,
 }
 
 fn described(file: &Path) -> Result<Described, String> {
     let library = regular::read(file).map_err(|error| error.to_string())?;
     let text = anyflow_abi::read::descriptor(&library).map_err(|error| error.to_string())?;
-    let needs = anyflow_abi::read::needs(&library).map_err(|error| error.to_string())?.libraries;
-    Ok(Described { descriptor: descriptor_from_json(text)?, hash: allow::hash(&library), needs })
+    let needs = anyflow_abi::read::needs(&library).map_err(|error| error.to_string())?;
+    let machine = anyflow_abi::read::other_machine(&library).map_err(|error| error.to_string())?;
+    let missing = || needs::missing(file, &needs).map(PluginRefusal::Missing);
+    let broken = machine.map(PluginRefusal::Machine).or_else(missing);
+    let descriptor = descriptor_from_json(text)?;
+    Ok(Described { descriptor, hash: allow::hash(&library), needs: needs.libraries, broken })
 }
 
 /// The fields that descriptors of every ABI have.

@@ -132,7 +132,12 @@ fn node(located: Located<Raw>, text: &str, source: SourceId, report: &mut Report
     let content = match located.value {
         Raw::Null => Content::Null,
         Raw::Flag(flag) => Content::Flag(flag),
-        Raw::Number(number) => Content::Number(number),
+        Raw::Number(number) => {
+            let written = span(located.defined, source);
+            let written = text.get(written.start..written.end).filter(|written| hints::binary(written).is_some());
+            // The parser reads binary numbers, which YAML 1.2 has not.
+            written.map_or(Content::Number(number), |written| Content::String(written.into()))
+        }
         Raw::String(string) => Content::String(string),
         Raw::List(items) => Content::List(items.into_iter().map(|item| node(item, text, source, report)).collect()),
         Raw::Mapping(entries) => Content::Mapping(mapping(entries, text, source, report)),

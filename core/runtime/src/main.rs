@@ -128,6 +128,7 @@ fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
 /// Writes the log to standard error, filtered by `ANYFLOW_LOG` (default `warn`), and spans to the timeline.
 fn start_tracing(timeline: Option<Timeline>) {
     let filter = EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    // The front shows control characters of the log by their codes, those of colours too.
+    let log = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(std::io::stderr).with_filter(filter);
     tracing_subscriber::registry().with(log).with(timeline).init();
 }

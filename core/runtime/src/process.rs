@@ -30,6 +30,9 @@ pub fn prepare(shared: Option<i32>) -> io::Result<()> {
         table::share(descriptor)?;
     }
     calls();
+    // Without this, a file above the limit of the system (`ulimit -f`) would end the process and not only fail to be written.
+    // SAFETY: no handler runs.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
     // SAFETY: the handlers only call async-signal-safe functions.
     unsafe {
         death::note_signals()?;

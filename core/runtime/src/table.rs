@@ -174,6 +174,14 @@ impl<A> TableData<A> {
         }
     }
 
+    /// The class of all rows, if it is the same. Rows without a class do not count.
+    pub fn only_class(&self) -> Option<i64> {
+        let classes = self.class_source.map_or(&[][..], |source| &self.sources[source].class);
+        let mut known = classes.iter().copied().flatten();
+        let first = known.next()?;
+        known.all(|class| class == first).then_some(first)
+    }
+
     /// Class of each tuple.
     ///
     /// # Errors

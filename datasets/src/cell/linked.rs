@@ -53,6 +53,13 @@ impl LinkedFiles {
     }
 
     fn open(&self, path: &str) -> Result<Beneath, String> {
+        if path.starts_with("data:") || is_base64(path) {
+            let length = path.len();
+            return Err(format!(
+                "holds {length} characters of base64, not a path; decode them into a column of bytes (Python: \
+                 `base64.b64decode`)"
+            ));
+        }
         if path.contains("://") {
             return Err(format!("holds no bytes, and `{path}` is an address; download the file"));
         }
@@ -65,6 +72,31 @@ impl LinkedFiles {
     }
 }
 
+/// True for a text that is too long for the name of a file and has the letters of base64.
+fn is_base64(text: &str) -> bool {
+    const LONGEST_NAME: usize = 255;
+    text.len() > LONGEST_NAME
+        && text.bytes().take(LONGEST_NAME).all(|byte| byte.is_ascii_alphanumeric() || b"+/-_=\n\r".contains(&byte))
+}
+
 fn unread(path: &str, refusal: &crate::beneath::Refusal) -> String {
     format!("holds no bytes, and its file `{path}` cannot be read: {refusal}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_told_from_paths() {
+        let letters = "iVBORw0KGgo/+A".repeat(40);
+        assert!(is_base64(&letters) && is_base64(&format!("{letters}==")));
+        for path in ["images/a", "/9j/4AAQ", &"long name/".repeat(40), &format!("{letters}.png")[..200]] {
+            assert!(!is_base64(path), "{path}");
+        }
+        let files = LinkedFiles::new(Arc::new(StringArray::from(vec![letters, "data:image/png;base64,iVBO".into()])));
+        let refused = [0, 1].map(|row| files.get(row).unwrap_err());
+        assert!(refused[0].starts_with("holds 560 characters of base64"), "{refused:?}");
+        assert!(refused[1].starts_with("holds 26 characters of base64"), "{refused:?}");
+    }
 }

@@ -3,7 +3,7 @@
 mod metadata;
 mod walk;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::left_out::Tally;
@@ -15,6 +15,7 @@ use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::media::Media;
 use crate::natural::by_number;
+use crate::read::split_named;
 use crate::rows::{Rows, Value};
 use walk::Entry;
 
@@ -44,6 +45,7 @@ pub(super) fn import(folder: &Path, types: &ColumnTypes, out: &Path) -> Result<I
         }
         None => {
             types.refuse(folder)?;
+            refuse_splits(folder, &found.files)?;
             with_labels(found, out)
         }
     }
@@ -53,6 +55,23 @@ pub(super) fn import(folder: &Path, types: &ColumnTypes, out: &Path) -> Result<I
 fn class(file: &Entry) -> Option<&str> {
     let (parent, _) = file.name.rsplit_once('/')?;
     Some(parent.rsplit('/').next().unwrap_or(parent))
+}
+
+/// Refuses a folder of several splits, whose rows would be mixed and whose names would be classes.
+fn refuse_splits(folder: &Path, files: &[Entry]) -> Result<()> {
+    let mut splits = BTreeMap::new();
+    for top in files.iter().filter_map(|file| Some(file.name.split_once('/')?.0)) {
+        splits.extend(split_named(top).map(|split| (split, top)));
+    }
+    if splits.len() < 2 {
+        return Ok(());
+    }
+    let names = splits.keys().copied().collect::<Vec<_>>().join(", ");
+    Err(DatasetError::Splits {
+        path: folder.to_path_buf(),
+        reason: format!("it holds the splits {names}, which are not imported together"),
+        choices: splits.values().map(|top| folder.join(top).display().to_string()).collect(),
+    })
 }
 
 /// Imports a folder without metadata: sub-folders are the classes of their files.

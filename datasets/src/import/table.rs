@@ -213,9 +213,16 @@ fn first_bad_line(file: &Path) -> Option<(u64, String)> {
         if text.trim().is_empty() {
             continue;
         }
+        if text.trim_start().starts_with('[') {
+            let reason = "starts a JSON array; write one object per line (pandas: `orient=\"records\", lines=True`)";
+            return Some((line, reason.into()));
+        }
         match serde_json::from_str::<serde_json::Value>(&text) {
             Ok(value) if value.is_object() => {}
             Ok(_) => return Some((line, "is not a JSON object".into())),
+            Err(error) if ["NaN", "Infinity"].iter().any(|word| text.contains(word)) => {
+                return Some((line, format!("{error} (JSON has no NaN and no Infinity; write null)")));
+            }
             Err(error) => return Some((line, error.to_string())),
         }
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::matching::{self, RowsByValue};
-use super::{Layout, Pair, chunk_rows};
+use super::{Layout, Lost, Pair, chunk_rows};
 use crate::error::{DatasetError, Result};
 use crate::read::Dataset;
 use crate::write::TableWriter;
@@ -19,6 +19,9 @@ pub struct KeyJoin {
     pub unmatched_a: u64,
     /// Rows of the second dataset whose key the first one lacks.
     pub unmatched_b: u64,
+    /// Rows that are left out, because they or their partners cannot be read.
+    #[serde(flatten)]
+    pub lost: Lost,
 }
 
 /// Writes each row of `b` with the row of `a` that has the same value in column `on`, in the order of `b`, to the Parquet
@@ -43,12 +46,13 @@ pub fn join(a: &Dataset, b: &Dataset, on: &str, out: &Path) -> Result<KeyJoin> {
     let matched = by_key_a.keys().filter(|key| by_key_b.contains_key(*key)).count() as u64;
     let layout = Layout::new(a, b, on, false);
     let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
+    let mut lost = Lost::default();
     for chunk in pairs.chunks(chunk_rows(a, b)) {
-        layout.write(&mut writer, [a, b], chunk)?;
+        layout.write(&mut writer, [a, b], chunk, &mut lost)?;
     }
-    writer.finish()?;
-    let rows = pairs.len() as u64;
-    Ok(KeyJoin { rows, unmatched_a: a.rows() - matched, unmatched_b: b.rows() - rows })
+    let rows = writer.finish()?.rows;
+    let unmatched_b = b.rows() - pairs.len() as u64;
+    Ok(KeyJoin { rows, unmatched_a: a.rows() - matched, unmatched_b, lost })
 }
 
 /// The row of `a` for each row of `b` that has one, in the order of `b`.

@@ -53,14 +53,20 @@ impl Part {
             let what = format!("the encrypted column `{column}`");
             return Err(DatasetError::Unsupported { path: path.to_path_buf(), what });
         }
-        let parquet = guarded(|| ParquetMetaDataReader::decode_metadata(&footer)).map_err(corrupt)?;
+        let refused = |reason: String| match reason.contains("not supported") {
+            true => {
+                DatasetError::Unsupported { path: path.to_path_buf(), what: format!("the type of a column ({reason})") }
+            }
+            false => corrupt(reason),
+        };
+        let parquet = guarded(|| ParquetMetaDataReader::decode_metadata(&footer)).map_err(refused)?;
         let rows = footer::check_layout(&source, &parquet)?;
         if first_row.checked_add(rows).is_none() {
             return Err(corrupt(format!("claims {rows} rows, and all files together would have too many to count")));
         }
         stated::check(&parquet).map_err(corrupt)?;
         let options = ArrowReaderOptions::new();
-        let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(corrupt)?;
+        let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(refused)?;
         check_columns(path, metadata.schema())?;
         let footer_hash = blake3::hash(&footer);
         Ok(Part { source, metadata, first_row, rows, places: Arc::default(), folders: Vec::new(), footer_hash })

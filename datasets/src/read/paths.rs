@@ -3,8 +3,10 @@
 //! A name is a file, a folder, a pattern, or a folder with what of it is meant: `DIR#test`, `DIR#config/test`, `DIR#all`.
 
 mod below;
+mod braces;
 mod card;
 mod hive;
+mod lakes;
 mod listing;
 mod output;
 mod selection;
@@ -15,6 +17,7 @@ use std::sync::Arc;
 
 pub(crate) use hive::FolderColumn;
 use selection::Selection;
+pub(crate) use splits::{split_named, split_of};
 
 use super::Part;
 use super::marks;
@@ -96,20 +99,33 @@ fn chosen(path: &Path, selection: &Selection) -> Result<Vec<Found>> {
 }
 
 /// The files and folders that a pattern matches, in natural order.
-fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
     let missing = || DatasetError::Missing { path: pattern.to_path_buf() };
     let refused = |reason: String| DatasetError::Empty { path: pattern.to_path_buf(), reason };
     let text = pattern.to_str().ok_or_else(missing)?;
     if text.contains("://") {
         return Err(refused("addresses are not read; copy the files to a disk first".into()));
     }
-    if !text.contains(['*', '?', '[']) {
+    let names = braces::expanded(text);
+    if names.len() == 1 && !text.contains(['*', '?', '[']) {
         return Err(missing());
     }
-    let found = glob::glob(text).map_err(|error| refused(format!("it is not a pattern of file names: {error}")))?;
-    let mut found: Vec<PathBuf> = found.filter_map(|path| path.ok()).collect();
+    let mut found = Vec::new();
+    for name in names {
+        let matches =
+            glob::glob(&name).map_err(|error| refused(format!("it is not a pattern of file names: {error}")))?;
+        let before = found.len();
+        found.extend(matches.filter_map(|path| path.ok()));
+        if found.len() == before {
+            return Err(refused(if name == text {
+                "no file matches this pattern".into()
+            } else {
+                format!("there is no {name}")
+            }));
+        }
+    }
     found.sort_by(|a, b| by_number(a, b));
-    if found.is_empty() { Err(refused("no file matches this pattern".into())) } else { Ok(found) }
+    Ok(found)
 }
 
 fn files_in_folder(folder: &Path, selection: &Selection) -> Result<Vec<Found>> {
@@ -119,6 +135,7 @@ fn files_in_folder(folder: &Path, selection: &Selection) -> Result<Vec<Found>> {
             Selection::Named(_) => Err(no_splits(folder, "it is the output of a run, which has no splits")),
         };
     }
+    lakes::refuse(folder)?;
     if let Some(configs) = card::read(folder)? {
         return card::files(folder, configs, selection);
     }

@@ -1,6 +1,6 @@
 //! WebDataset archives as datasets.
 
-use anyflow_datasets::{Feature, OwnedCell};
+use anyflow_datasets::{Feature, ImportSource, OwnedCell};
 
 use crate::importing::{column, gzip, imported, left_out, put, refused, text};
 use crate::support::{GIF, value, wav};
@@ -200,4 +200,29 @@ fn members_of_a_row_must_be_consecutive() {
     let path = folder.path().join("a.tar");
     put(&path, tar(&[("a.gif", GIF), ("b.gif", GIF), ("a.txt", b"x"), ("b.txt", b"y")]));
     assert!(refused(&[path], &folder.path().join("out.parquet")).contains("row a, whose other files"));
+}
+
+#[test]
+fn a_folder_or_a_pattern_names_tar_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let at = |name: &str| folder.path().join(name);
+    for (name, key) in [("10.tar", "c"), ("2.tar", "b"), ("1.tar", "a")] {
+        put(&at("shards").join(name), tar(&[(&format!("{key}.gif"), GIF)]));
+    }
+    put(&at("shards/1_stats.json"), "{}");
+    for source in [at("shards"), at("shards/*.tar")] {
+        let (_, dataset) = imported(&[source], &out);
+        assert_eq!(column(&dataset, "id"), text(&["a", "b", "c"]));
+    }
+    assert_eq!(imported(&[at("shards/{1..2}.tar")], &out).0.rows, 2);
+    let refused = ImportSource::detect(&[at("shards/{1..3}.tar")]).unwrap_err().to_string();
+    assert!(refused.contains("there is no") && refused.contains("shards/3.tar"), "{refused}");
+    for name in ["train-0001.tar", "train-0002.tar", "val-0001.tar"] {
+        std::fs::create_dir_all(at("splits")).unwrap();
+        std::fs::copy(at("shards/1.tar"), at("splits").join(name)).unwrap();
+    }
+    let refused = ImportSource::detect(&[at("splits")]).unwrap_err().to_string();
+    assert!(refused.contains("the splits train, validation") && refused.contains("splits/train-*.tar'"), "{refused}");
+    assert_eq!(imported(&[at("splits/train-*.tar")], &out).0.rows, 2);
 }

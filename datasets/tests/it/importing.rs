@@ -71,6 +71,55 @@ fn sub_folders_are_classes() {
 }
 
 #[test]
+fn a_folder_of_splits_is_refused_with_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let root = folder.path().join("pets");
+    for file in ["Train/cat/a.gif", "Train/dog/a.gif", "val/cat/a.gif"] {
+        put(&root.join(file), GIF);
+    }
+    let error = import(&ImportSource::Folder(root.clone()), &out).unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, DatasetError::Splits { .. }) && !out.exists(), "{text}");
+    assert!(text.contains("the splits train, validation"), "{text}");
+    assert!(text.contains("pets/Train") && text.contains("pets/val"), "{text}");
+    let (_, dataset) = imported(&[root.join("Train")], &out);
+    assert_eq!(dataset.features()["label"], labels(&["cat", "dog"]));
+    // One such name may be a class; metadata says what belongs together.
+    std::fs::rename(root.join("val"), root.join("bus")).unwrap();
+    assert_eq!(imported(std::slice::from_ref(&root), &out).0.rows, 3);
+    std::fs::rename(root.join("bus"), root.join("test")).unwrap();
+    put(&root.join("metadata.csv"), "file_name,split\nTrain/cat/a.gif,train\ntest/cat/a.gif,test\n");
+    assert_eq!(imported(&[root], &out).0.rows, 2);
+}
+
+#[test]
+fn texts_of_other_formats_say_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    for (name, content, words) in [
+        ("a.json", "[{\"id\": 1}, {\"id\": 2}]\n", ":1: starts a JSON array; write one object per line"),
+        ("b.json", "[\n{\"id\": 1}\n]\n", ":1: starts a JSON array; write one object per line"),
+        ("a.jsonl", "{\"id\": 1}\n{\"id\": NaN}\n", "(JSON has no NaN and no Infinity; write null)"),
+        ("a.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+        ("b.csv", "<!DOCTYPE html><html>,</html>\n", "an HTML page"),
+        ("a.tar", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "a Git LFS pointer"),
+    ] {
+        let path = folder.path().join(name);
+        put(&path, content);
+        let text = refused(std::slice::from_ref(&path), &out);
+        assert!(text.contains(words), "{name}: {text}");
+    }
+    for (name, content, words) in
+        [("a.feather", &b"ARROW1\0\0"[..], "an Arrow IPC (Feather) file"), ("a.xyz", b"x", "is not a folder, .jsonl")]
+    {
+        put(&folder.path().join(name), content);
+        let text = ImportSource::detect(&[folder.path().join(name)]).unwrap_err().to_string();
+        assert!(text.contains(words), "{name}: {text}");
+    }
+}
+
+#[test]
 fn metadata_adds_columns_and_sets_the_order() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("sounds");

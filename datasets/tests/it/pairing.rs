@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::support::{all_ids, blobs, ints, labels, open, table, value, write};
-use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Paired, pair};
+use crate::support::{GIF, all_ids, blobs, ints, labels, open, table, value, write};
+use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Lost, Paired, join, pair};
 
 /// Images: classes 0, 1, 2 with 5, 3, 4 rows; the blob names class and id.
 fn images(folder: &Path) -> Dataset {
@@ -40,7 +40,7 @@ fn pairs_share_a_class_and_every_row_of_a_shared_class_has_a_partner() {
     let folder = tempfile::tempdir().unwrap();
     let (paired, out) = pair_into(folder.path(), "pairs.parquet", 3, 7);
     // Class 0: 5 against 2, class 1: 3 against 4, each three times; classes 2 and 3 are on one side only.
-    assert_eq!(paired, Paired { rows: 27, classes: 2, unpaired_a: 4, unpaired_b: 1 });
+    assert_eq!(paired, Paired { rows: 27, classes: 2, unpaired_a: 4, unpaired_b: 1, lost: Lost::default() });
     let dataset = open(&out);
     let columns: Vec<&String> = dataset.features().keys().collect();
     assert_eq!(columns, ["id", "label", "id_a", "image", "id_b", "audio"]);
@@ -101,7 +101,7 @@ fn a_column_of_unique_values_gives_a_join_in_order() {
     let b = side(folder.path(), "b.parquet", Feature::Video, "video", &[2, 3], 12);
     let out = folder.path().join("joined.parquet");
     let paired = pair(&a, &b, "id", 1, 0, &out).unwrap();
-    assert_eq!(paired, Paired { rows: 2, classes: 2, unpaired_a: 2, unpaired_b: 0 });
+    assert_eq!(paired, Paired { rows: 2, classes: 2, unpaired_a: 2, unpaired_b: 0, lost: Lost::default() });
     let dataset = open(&out);
     assert_eq!(all_ids(&dataset), [12, 13]);
     let columns: Vec<&String> = dataset.features().keys().collect();
@@ -133,4 +133,30 @@ fn columns_that_share_nothing_are_refused() {
     assert!(!out.exists());
     let error = pair(&images(folder.path()), &open(&path), "lable", 1, 0, &out).unwrap_err();
     assert!(matches!(error, DatasetError::UnknownColumn { .. }), "{error}");
+}
+
+#[test]
+fn pairs_with_a_missing_file_are_left_out_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let write_rows = |name: &str, column: &str, cells: &[&str]| {
+        let (batch, features) = table(vec![
+            ("id", value("int64"), ints([1, 2, 3])),
+            (column, value("string"), crate::importing::text(cells)),
+        ]);
+        write(&folder.path().join(name), &batch, &features);
+        open(&folder.path().join(name))
+    };
+    std::fs::write(folder.path().join("a.gif"), GIF).unwrap();
+    let images =
+        write_rows("images.parquet", "image", &["a.gif", "gone.gif", "a.gif"]).with_files([("image", "Image")]);
+    let notes = write_rows("notes.parquet", "note", &["one", "two", "three"]);
+    let out = folder.path().join("out.parquet");
+    let paired = pair(&images, &notes, "id", 1, 0, &out).unwrap();
+    assert_eq!((paired.rows, paired.lost.unreadable), (2, 1));
+    assert!(paired.lost.reason.unwrap().contains("gone.gif"));
+    assert_eq!(all_ids(&open(&out)), [1, 3]);
+    let joined = join(&notes, &images, "id", &out).unwrap();
+    assert_eq!((joined.rows, joined.unmatched_b, joined.lost.unreadable), (2, 0, 1));
+    let cells = crate::importing::column(&open(&out), "image");
+    assert_eq!(cells, blobs([GIF.to_vec(), GIF.to_vec()]));
 }

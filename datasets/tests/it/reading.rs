@@ -218,8 +218,31 @@ fn other_file_formats_are_recognized() {
     assert!(matches!(open(path.clone()), DatasetError::Empty { .. }));
     std::fs::write(&path, b"a,b\n1,2\n").unwrap();
     assert!(matches!(open(path.clone()), DatasetError::NotParquet { .. }));
+    for (head, words) in [
+        (&b"version https://git-lfs.github.com/spec/v1\n"[..], "a Git LFS pointer; `git lfs pull`"),
+        (b"ARROW1\0\0", "an Arrow IPC (Feather) file"),
+        (b"\xff\xff\xff\xff\xd0\x02", "`save_to_disk` of datasets"),
+        (b"\x80\x05\x95\xc5", "a pickle file"),
+        (b"<!DOCTYPE html>", "an HTML page"),
+        (b"a,b", "it starts with the text \"a,b\"; convert it with `anyflow data import`"),
+    ] {
+        std::fs::write(&path, head).unwrap();
+        let text = open(path.clone()).to_string();
+        assert!(text.contains("not a Parquet file: ") && text.contains(words), "{words}: {text}");
+    }
     let error = Dataset::open(&[]).unwrap_err();
     assert!(matches!(error, DatasetError::Empty { .. }));
+}
+
+#[test]
+fn a_table_whose_log_says_which_files_count_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = numbered(&folder.path().join("part-0.parquet"), 0, 10, 5);
+    assert_eq!(Dataset::open(&[folder.path().to_path_buf()]).unwrap().rows(), 10);
+    std::fs::create_dir(folder.path().join("_delta_log")).unwrap();
+    let text = Dataset::open(&[folder.path().to_path_buf()]).unwrap_err().to_string();
+    assert!(text.contains("a table of Delta Lake, whose log says which of its files count"), "{text}");
+    assert_eq!(Dataset::open(&[file]).unwrap().rows(), 10);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod au;
 mod caf;
 mod chunks;
 mod mix;
+mod mp4;
 mod opus;
 mod packets;
 mod pcm;

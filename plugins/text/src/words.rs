@@ -1,10 +1,15 @@
 //! The codec `words`.
 
 use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, descriptor::*};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::one_hot::{self, Tokens};
 
-/// Words of a vocabulary, in lowercase and separated by white space <-> one one-hot row each.
+/// Letters of a word in a message.
+const SHOWN: usize = 32;
+
+/// Words of a vocabulary, in composed form (NFC), in lowercase and separated by white space <-> one one-hot row each.
+/// Invisible characters, such as a zero-width space, do not make another word.
 pub struct Words {
     vocabulary: Tokens,
     length: usize,
@@ -14,6 +19,30 @@ pub struct Words {
 struct Config {
     vocabulary: Vec<String>,
     length: usize,
+}
+
+impl Words {
+    fn number(&self, word: &str) -> Result<usize, Error> {
+        let visible = || word.chars().filter(|c| !is_invisible(*c)).collect::<String>();
+        let number = self.vocabulary.number(word).or_else(|| self.vocabulary.number(&visible()));
+        number.ok_or_else(|| {
+            let listed = self.vocabulary.listed();
+            Error::data(format!("`{}` is not in the vocabulary: {listed}; `text/bytes` takes any text", shown(word)))
+        })
+    }
+}
+
+/// True for joiners, marks of direction and of the start of a text, which copied texts carry.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// The start of a word.
+fn shown(word: &str) -> String {
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &word[..end]),
+        None => word.to_string(),
+    }
 }
 
 impl Codec for Words {
@@ -44,23 +73,20 @@ impl Codec for Words {
         }) {
             return Err(Error::Parameters(format!("`{word}` in vocabulary is not a single lowercase word")));
         }
+        let vocabulary = vocabulary.iter().map(|word| word.nfc().collect()).collect();
         let vocabulary = Tokens::new("vocabulary", vocabulary)?;
         Ok(Words { length: one_hot::length(length, &vocabulary)?, vocabulary })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let text = cell.text()?.to_lowercase();
+        let text = cell.text()?.nfc().collect::<String>().to_lowercase();
         let mut numbers = Vec::with_capacity(self.length);
-        for word in text.split_whitespace() {
+        for word in text.split_whitespace().filter(|word| !word.chars().all(is_invisible)) {
             if numbers.len() == self.length {
-                return Err(Error::data(format!(
-                    "the text is longer than {} words, starting at `{word}`",
-                    self.length
-                )));
+                let (most, word) = (self.length, shown(word));
+                return Err(Error::data(format!("the text is longer than {most} words, starting at `{word}`")));
             }
-            numbers.push(self.vocabulary.number(word).ok_or_else(|| {
-                Error::data(format!("`{word}` is not in the vocabulary: {}", self.vocabulary.listed()))
-            })?);
+            numbers.push(self.number(word)?);
         }
         self.vocabulary.write(&numbers, array);
         Ok(())
@@ -98,10 +124,25 @@ mod tests {
     }
 
     #[test]
+    fn forms_of_unicode_and_invisible_characters_make_no_other_word() {
+        let codec = codec(&["", "cafe\u{301}", "one"], 2).unwrap();
+        for text in ["café one", "Cafe\u{301}\u{a0}one", "\u{feff}café \u{200b} one\u{200b}", "caf\u{ad}é on\u{2060}e"]
+        {
+            assert_eq!(there_and_back(&codec, text).unwrap(), OwnedCell::Utf8("café one".into()), "{text:?}");
+        }
+        // The vocabulary may hold them.
+        let codec = self::codec(&["", "می\u{200c}خواهم", "میخواهم"], 1).unwrap();
+        let text = OwnedCell::Utf8("می\u{200c}خواهم".into());
+        assert_eq!(there_and_back(&codec, "می\u{200c}خواهم").unwrap(), text);
+    }
+
+    #[test]
     fn a_refusal_names_the_word_and_the_vocabulary() {
         let codec = codec(&["", "a", "red", "seven"], 3).unwrap();
         let text = |text| there_and_back(&codec, text).unwrap_err().to_string();
-        assert_eq!(text("a rd seven"), "`rd` is not in the vocabulary: `a` `red` `seven`");
+        let listed = "is not in the vocabulary: `a` `red` `seven`; `text/bytes` takes any text";
+        assert_eq!(text("a rd seven"), format!("`rd` {listed}"));
+        assert_eq!(text(&"é".repeat(100_000)), format!("`{}...` {listed}", "é".repeat(32)));
         assert_eq!(text("a red a seven"), "the text is longer than 3 words, starting at `seven`");
     }
 

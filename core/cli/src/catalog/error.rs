@@ -67,10 +67,23 @@ pub enum PluginRefusal {
         .0[0], .0[1], anyflow_abi::ABI_MAJOR, anyflow_abi::ABI_MINOR
     )]
     Abi([u16; 2]),
+    /// Built for another machine.
+    #[error("it is made for {0}; get it for {ours}, or rebuild it here", ours = std::env::consts::ARCH)]
+    Machine(String),
+    /// A library that it needs is in none of the folders where the system's loader looks.
+    #[error("it needs the library {0}, which is not installed; install it, or add its folder to LD_LIBRARY_PATH")]
+    Missing(String),
     /// Built for another libtorch.
     #[error(
         "it was built for libtorch {0}, this Anyflow runs libtorch {ours}; rebuild the plugin against libtorch {ours}",
         ours = libtorch::VERSION
     )]
     Libtorch(String),
+}
+
+impl PluginRefusal {
+    /// True if the file can never be loaded on this system.
+    pub fn is_broken(&self) -> bool {
+        matches!(self, PluginRefusal::Machine(_) | PluginRefusal::Missing(_))
+    }
 }

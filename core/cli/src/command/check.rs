@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyflow_plan::{FileKind, Warning};
 use serde_json::json;
 
-use super::run::Reads;
+use super::run::{Reads, replacement};
 use super::{columns, open, plugins, shown};
 use crate::compiled::{self, Recognised, word};
 use crate::console::{CommandResult, Console};
@@ -84,7 +84,7 @@ fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) 
     let json = json!({
         "file": shown(path), "kind": kind.rsplit(' ').next(), "warnings": warnings, "replaced_columns": replaced,
     });
-    let note = |column: &String| format!("\nnote: output `{column}` replaces the input column `{column}`");
+    let note = |column: &String| format!("\nnote: {}", replacement(column));
     let notes: String = replaced.iter().map(note).collect();
     Ok(CommandResult::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
 }

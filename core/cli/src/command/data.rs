@@ -10,8 +10,8 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{
-    ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, generate, head,
-    import, inspect, pair, use_memory,
+    ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, Lost, generate,
+    head, import, inspect, pair, use_memory,
 };
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -227,7 +227,16 @@ fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output:
     };
     let pairs = counted(paired.rows, "pair");
     let values = counted(paired.classes, "value");
-    Ok(CommandResult::done(format!("{}: {pairs} over {values} of `{on}`{left}", shown(output)), json))
+    let lost = lost(&paired.lost);
+    Ok(CommandResult::done(format!("{}: {pairs} over {values} of `{on}`{left}{lost}", shown(output)), json))
+}
+
+/// What is said of pairs that cannot be read.
+fn lost(lost: &Lost) -> String {
+    let reason = lost.reason.as_ref();
+    reason.map_or_else(String::new, |reason| {
+        format!("\n{} cannot be read and are left out, e.g.: {reason}", counted(lost.unreadable, "pair"))
+    })
 }
 
 /// Refuses, before anything is read, an output that cannot be written or that would replace a source.

@@ -6,7 +6,7 @@ use anyflow_plan::style::Style;
 use serde_json::{Value, json};
 
 use super::{bytes, plugin, table};
-use crate::catalog::InstalledPlugins;
+use crate::catalog::{InstalledPlugins, PluginRefusal};
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
 use crate::libtorch::{self, Libtorch};
@@ -133,7 +133,9 @@ fn plugins() -> Finding {
         plugins.found.iter().map(|(name, found)| format!("{name} {}", found.descriptor.version)).collect();
     let json = plugins.found.values().map(plugin::show::entry).collect();
     if !odd.is_empty() {
-        return Finding::new("plugins", State::Odd, format!("{}; {}", names.join(", "), odd.join("; ")), json);
+        let broken = plugins.found.values().any(|found| found.refusal.as_ref().is_some_and(PluginRefusal::is_broken));
+        let state = if broken { State::Bad } else { State::Odd };
+        return Finding::new("plugins", state, format!("{}; {}", names.join(", "), odd.join("; ")), json);
     }
     if names.is_empty() {
         let text = "none found; set ANYFLOW_PLUGINS to the folder of your plugins";

@@ -16,7 +16,7 @@ use anyflow_plan::seeds::{self, Drawing};
 pub use inputs::{Reads, check};
 use kept::KeptColumns;
 
-use super::{open, plugins, shown, summary};
+use super::{columns, open, plugins, shown, summary};
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
@@ -177,6 +177,11 @@ fn noisy_nodes(job: &Job) -> Vec<&str> {
     plan.steps.iter().filter(|step| step.op.diffusion().is_some()).map(|step| step.node.as_str()).collect()
 }
 
+/// What the user should know of a column of [`replaced`].
+pub fn replacement(column: &str) -> String {
+    format!("output `{column}` replaces the input column `{column}`")
+}
+
 /// The columns of the input that outputs of a pipeline replace by other values.
 pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String> {
     let Job::Run(plan) = job else { return Vec::new() };
@@ -194,7 +199,8 @@ fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
         None => args.keep.clone(),
         Some(dataset) => {
             let kept = KeptColumns::choose(plan, dataset, args.keep.as_deref())?;
-            kept.notes().for_each(|note| console.note(&note));
+            let replaced = replaced(&job, &columns(dataset));
+            kept.notes().chain(replaced.iter().map(|name| replacement(name))).for_each(|note| console.note(&note));
             kept.names
         }
     };

@@ -23,8 +23,10 @@ pub(super) struct Noted {
 impl Calls {
     /// An empty table.
     pub fn new() -> std::io::Result<Self> {
+        let bytes = WORDS as u64 * 8;
+        check_limit(bytes)?;
         let file = nameless()?;
-        file.set_len(WORDS as u64 * 8)?;
+        file.set_len(bytes)?;
         Ok(Calls(file))
     }
 
@@ -47,6 +49,18 @@ impl Calls {
             Some(table) => Noted { died: table.death(), under_way: table.under_way().map(|(_, call)| call).collect() },
             None => Noted::default(),
         }
+    }
+}
+
+/// Refuses a limit on the size of files below `needed` bytes, since the system ends a process that exceeds it.
+fn check_limit(needed: u64) -> std::io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    match limit.filter(|limit| *limit < needed) {
+        Some(limit) => {
+            let text = format!("files may have at most {limit} bytes here; raise this limit (`ulimit -f`)");
+            Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, text))
+        }
+        None => Ok(()),
     }
 }
 

@@ -87,8 +87,18 @@ pub(super) fn of_number(number: &Number) -> String {
     whole.map(|value| format!(" (as an integer: {})", value as i64)).unwrap_or_default()
 }
 
+/// The value of a binary number such as `0b11`.
+pub(super) fn binary(text: &str) -> Option<i64> {
+    let digits = text.trim_start_matches(['-', '+']);
+    let value = i64::from_str_radix(digits.strip_prefix("0b").or_else(|| digits.strip_prefix("0B"))?, 2).ok()?;
+    Some(if text.starts_with('-') { -value } else { value })
+}
+
 /// How a string that means a number is written.
 pub(super) fn of_string(text: &str) -> String {
+    if let Some(value) = binary(text) {
+        return format!(" (as a number: {value})");
+    }
     let is_number = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
             && text.parse::<f64>().is_ok_and(f64::is_finite)
@@ -128,6 +138,9 @@ mod tests {
             ("02000", " (as a number: 2000)"),
             ("-007.5", " (as a number: -7.5)"),
             ("00.5", " (as a number: 0.5)"),
+            ("0b11", " (as a number: 3)"),
+            ("-0b100", " (as a number: -4)"),
+            ("0b12", ""),
             ("1,000,000", ""),
             ("2k", ""),
             ("nan", ""),

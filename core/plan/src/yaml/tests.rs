@@ -118,6 +118,12 @@ fn aliases_have_the_position_of_their_use() {
 }
 
 #[test]
+fn numbers_are_those_of_yaml_1_2() {
+    let node = read("[0x1f, 0o17, 1_000, 007, 0b11, &b 0b101, *b, 1:30, .5, 5., +1]");
+    assert_eq!(node.json(), json!([31, 15, "1_000", "007", "0b11", "0b101", "0b101", "1:30", 0.5, 5.0, 1]));
+}
+
+#[test]
 fn a_decimal_comma_within_braces_says_what_to_write() {
     let refused = |text: &str| {
         let mut report = Report::default();

@@ -120,11 +120,13 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
         .map_err(|e| format!("its descriptor cannot be parsed ({e}); rebuild it with the SDK of this release"))?;
     versions::check(&descriptor)?;
     let name = format!("{} {}", descriptor.plugin, descriptor.version);
+    if let Some(machine) = anyflow_abi::read::other_machine(file.bytes()).map_err(|e| e.to_string())? {
+        return Err(format!("{name} is made for {machine}; get it for {}, or rebuild it here", std::env::consts::ARCH));
+    }
     let mut needed = IndexMap::new();
     let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "load");
-    let library = open(path, file, &mut needed).map_err(|cause| {
-        format!("{name} cannot be loaded: {cause}; this host has {}; rebuild it for this system", versions::host())
-    })?;
+    let library = open(path, file, &mut needed)
+        .map_err(|cause| format!("{name} cannot be loaded: {cause}; {}", remedy(&cause)))?;
     // SAFETY: the library is forgotten below, so it is never unloaded.
     let entry = unsafe { entry(&library, &name)? };
     std::mem::forget(library);
@@ -141,6 +143,14 @@ fn load(path: &Path, others: &BTreeMap<PathBuf, Arc<Plugin>>) -> Result<Arc<Plug
     }
     let plugin = start(entry, descriptor, blake3)?;
     Ok(Arc::new(Plugin { needed, ..plugin }))
+}
+
+/// What to do about the words of the system's loader.
+fn remedy(cause: &str) -> String {
+    if cause.contains("cannot open shared object file") {
+        return "install this library, or add its folder to LD_LIBRARY_PATH".into();
+    }
+    format!("this host has {}; rebuild it for this system", versions::host())
 }
 
 /// Maps a library after the libraries that it needs from its run path, and adds those to `needed`. All of them must be

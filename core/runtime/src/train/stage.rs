@@ -140,6 +140,15 @@ impl StageRun<'_> {
         if left_out > 0 {
             self.events.note(format!("stage {name}: {left_out} of {all} rows are left out, because they lack {needs}"));
         }
+        let (rows, batch) = (selection.rows() as u64, self.stage.options.batch);
+        if rows < batch {
+            self.events
+                .note(format!("stage {name}: {rows} rows are fewer than the batch of {batch}; a step repeats rows"));
+        }
+        if let Some(class) = self.data.only_class().filter(|_| needs.class) {
+            self.events
+                .note(format!("stage {name}: all rows have class {class}, so that there is nothing to tell apart"));
+        }
         Ok(selection)
     }
 

@@ -24,7 +24,7 @@ const WORDS: [(&str, &str); 10] = [
 ];
 
 /// The split of a file, from its path below the folder: `test-00000-of-00001.parquet`, `train.parquet`, `dev/a.parquet`.
-pub(super) fn split_of(file: &Path) -> Option<String> {
+pub(crate) fn split_of(file: &Path) -> Option<String> {
     let stem = file.file_stem()?.to_str()?;
     // Older files have a hash behind the count.
     let numbered = stem.rsplit_once("-of-").filter(|(_, count)| is_number(count.split('-').next().unwrap_or(count)));
@@ -39,12 +39,16 @@ fn is_number(text: &str) -> bool {
     text.len() >= 5 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// The split that a word means.
+pub(crate) fn split_named(word: &str) -> Option<&'static str> {
+    WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split)
+}
+
 /// The split that a word of a name means: `val` in `my_val-2`.
 fn word_in(name: &str) -> Option<&'static str> {
     let words =
         name.split(|c: char| !c.is_alphanumeric()).map(|word| word.trim_end_matches(|c: char| c.is_ascii_digit()));
-    let known = |word: &str| WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, split)| *split);
-    words.filter_map(known).next()
+    words.filter_map(split_named).next()
 }
 
 /// The files that the user means. `split_of` has the split of a file.

@@ -1,4 +1,4 @@
-//! Chunks of RIFF, W64, IFF and CAF files, and how much of a sound is there.
+//! Chunks of RIFF, W64, IFF, CAF and MP4 files, and how much of a sound is there.
 
 /// How chunks are laid out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -11,6 +11,9 @@ pub(super) enum Layout {
     Wide,
     /// Four letters, 64 bits of length with the highest byte first; not padded.
     Caf,
+    /// 32 bits of length, with the highest byte first, that count the head, then four letters; not padded. A length of 1
+    /// stands for 64 bits that follow, 0 for the rest of the file.
+    Mp4,
 }
 
 /// One chunk.
@@ -40,19 +43,24 @@ impl<'a> Iterator for Chunks<'a> {
     type Item = Chunk<'a>;
 
     fn next(&mut self) -> Option<Chunk<'a>> {
-        let id = *self.rest.first_chunk()?;
+        let id = *self.rest.get(if self.layout == Layout::Mp4 { 4 } else { 0 }..)?.first_chunk()?;
         let (head, stated) = match self.layout {
             Layout::Riff => (8, u64::from(u32_le(self.rest, 4)?)),
             Layout::Iff => (8, u64::from(u32_be(self.rest, 4)?)),
             Layout::Wide => (24, u64_le(self.rest, 16)?.saturating_sub(24)),
             Layout::Caf => (12, u64_be(self.rest, 4)?),
+            Layout::Mp4 => match u32_be(self.rest, 0)? {
+                0 => (8, u64::MAX),
+                1 => (16, u64_be(self.rest, 8)?.saturating_sub(16)),
+                length => (8, u64::from(length).saturating_sub(8)),
+            },
         };
         let rest = self.rest.get(head..)?;
         let end = usize::try_from(stated).unwrap_or(usize::MAX).min(rest.len());
         self.rest = &rest[end..];
         let padding = match self.layout {
             Layout::Wide => stated.wrapping_neg() as usize % 8,
-            Layout::Caf => 0,
+            Layout::Caf | Layout::Mp4 => 0,
             // Some writers leave the padding out. It is a zero, and no zero begins a chunk.
             _ if stated % 2 == 1 && self.rest.first() == Some(&0) => 1,
             _ => 0,

@@ -16,6 +16,8 @@ pub(super) struct Mix {
     /// The only channel that counts, or the mean of all.
     channel: Option<usize>,
     rate: u32,
+    /// Frames that are still to come before the recording begins.
+    delay: u64,
     /// Frames before the excerpt.
     skipped: u64,
     /// The most frames of the excerpt.
@@ -44,6 +46,7 @@ impl Mix {
             excerpt,
             channel: None,
             rate: 0,
+            delay: 0,
             skipped: 0,
             most: 0,
             frames: 0,
@@ -73,7 +76,12 @@ impl Mix {
         Ok(())
     }
 
-    /// Leaves out all frames after the first `frames`, which only pad the last block.
+    /// Leaves out the first `frames`, which an encoder put before the recording.
+    pub(super) fn start_after(&mut self, frames: u64) {
+        self.delay = frames;
+    }
+
+    /// Leaves out all frames of the recording after the first `frames`, which only pad the last block.
     pub(super) fn end_at(&mut self, frames: u64) {
         self.end = frames;
     }
@@ -95,12 +103,14 @@ impl Mix {
 
     /// Frames that may be passed over with [`Mix::skip`] before the next one is needed.
     pub(super) fn unneeded(&self) -> u64 {
-        if self.is_full() { u64::MAX } else { self.skipped.saturating_sub(self.frames) }
+        if self.is_full() { u64::MAX } else { self.delay.saturating_add(self.skipped.saturating_sub(self.frames)) }
     }
 
     /// Passes over frames without their samples.
     pub(super) fn skip(&mut self, frames: u64) {
-        self.frames = self.frames.saturating_add(frames).min(self.end);
+        let before = self.delay.min(frames);
+        self.delay -= before;
+        self.frames = self.frames.saturating_add(frames - before).min(self.end);
     }
 
     /// Receives decoded frames.
@@ -130,12 +140,14 @@ impl Mix {
     /// Keeps those of the next frames that are in the excerpt. `copy` gives them, interleaved.
     fn take(&mut self, frames: usize, copy: impl FnOnce(&mut Vec<f64>)) {
         let channels = self.power.len();
-        let frames = (frames as u64).min(self.end - self.frames);
+        let before = self.delay.min(frames as u64);
+        self.delay -= before;
+        let frames = (frames as u64 - before).min(self.end - self.frames);
         let first = self.skipped.saturating_sub(self.frames).min(frames);
         let taken = (frames - first).min((self.most - self.mono.len()) as u64);
         if taken > 0 {
             copy(&mut self.buffer);
-            for frame in self.buffer.chunks_exact(channels).skip(first as usize).take(taken as usize) {
+            for frame in self.buffer.chunks_exact(channels).skip((before + first) as usize).take(taken as usize) {
                 let sample = match self.channel {
                     Some(channel) => frame[channel],
                     None => frame.iter().fold(0.0, |mean, sample| mean + sample / channels as f64),

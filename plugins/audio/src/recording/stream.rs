@@ -14,6 +14,7 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia::default::{get_codecs, get_probe};
 
 use super::mix::Mix;
+use super::mp4;
 use super::opus;
 use super::packets::{damaged, next};
 
@@ -56,7 +57,7 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
         return Err(Error::data("the file has no track of sound that is supported"));
     };
     // In Ogg, that is the end of the last page that is there.
-    let stated = track.num_frames.filter(|_| !bytes.starts_with(b"OggS"));
+    let mut stated = track.num_frames.filter(|_| !bytes.starts_with(b"OggS"));
     let delay = track.delay.unwrap_or_default();
     let track = track.id;
     let channels = parameters.channels.as_ref().map_or(0, |channels| channels.count());
@@ -66,6 +67,13 @@ pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
     if parameters.codec == CODEC_ID_OPUS {
         let track = opus::OpusTrack { id: track, channels, delay: delay as usize };
         return opus::decode(reader.as_mut(), &track, mix);
+    }
+    let edit = parameters.sample_rate.and_then(|rate| mp4::edit(bytes, track, rate));
+    if let Some(edit) = edit.filter(|_| parameters.codec == CODEC_ID_AAC) {
+        let coded = stated.map(|frames| frames.saturating_sub(edit.delay));
+        stated = [coded, edit.frames].into_iter().flatten().min();
+        mix.start_after(edit.delay);
+        mix.end_at(stated.unwrap_or(u64::MAX));
     }
     let mut decoder = get_codecs().make_audio_decoder(&parameters, &AudioDecoderOptions::default()).map_err(damaged)?;
     let mut cut = false;

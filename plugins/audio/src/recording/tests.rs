@@ -63,6 +63,8 @@ fn lossy_formats_are_near() {
     for (name, file, late, tolerance) in [
         ("Vorbis", corpus!("good.ogg"), 600, 0.02),
         ("MP3", corpus!("good.mp3"), 600, 0.02),
+        // FFmpeg is as far off.
+        ("AAC", corpus!("good.m4a"), 1, 0.05),
         // libsndfile is as far off.
         ("Opus", corpus!("good-opus.ogg"), 1, 0.09),
         ("IMA ADPCM", corpus!("good-ima.wav"), 600, 0.03),
@@ -73,11 +75,44 @@ fn lossy_formats_are_near() {
         let worst = worst(&samples, &tone());
         assert!(worst < tolerance, "{name}: {worst}");
     }
-    // AAC is read in whole frames, with what the encoder put before and behind the sound.
-    for file in [corpus!("good.m4a"), corpus!("good.aac")] {
-        let samples = whole(file).unwrap();
-        assert!(samples.len() > FRAMES && samples.len().is_multiple_of(1024), "{}", samples.len());
+    // A stream of AAC does not say what the encoder put before and behind the sound.
+    let samples = whole(corpus!("good.aac")).unwrap();
+    assert_eq!(samples.len(), 3 * 1024);
+    assert_eq!(samples[1024..][..FRAMES], whole(corpus!("good.m4a")).unwrap());
+}
+
+#[test]
+fn the_edit_of_an_mp4_file_bounds_its_sound() {
+    let file = corpus!("good.m4a");
+    let at = |id: &[u8; 4]| file.windows(4).rposition(|found| found == id).unwrap() - 4;
+    let sound = whole(file).unwrap();
+    // Boxes: [length, id, version, count, duration in milliseconds, start in samples, rate].
+    let edited = |duration: u32, start: i32| {
+        let mut file = file.to_vec();
+        file[at(b"elst") + 16..][..4].copy_from_slice(&duration.to_be_bytes());
+        file[at(b"elst") + 20..][..4].copy_from_slice(&start.to_be_bytes());
+        whole(&file).unwrap()
+    };
+    assert_eq!(edited(100, 1024), sound[..800]);
+    assert_eq!(edited(0, 1024), sound);
+    assert_eq!(edited(100, 1224), sound[200..1000]);
+    // Only a pause: all coded frames.
+    let coded = edited(150, -1);
+    assert_eq!((coded.len(), &coded[1024..][..FRAMES]), (3 * 1024, &sound[..]));
+
+    let tag = |id: &[u8; 4], body: &[u8]| [&(body.len() as u32 + 8).to_be_bytes(), id.as_slice(), body].concat();
+    let value = b"\0\0\0\x01\0\0\0\0 00000000 00000410 000006C8 0000000000000128 00000000";
+    let body = [tag(b"mean", b"\0\0\0\0com.apple.iTunes"), tag(b"name", b"\0\0\0\0iTunSMPB"), tag(b"data", value)];
+    let comment = tag(b"----", &body.concat());
+    let mut tagged = [file, &comment].concat();
+    // These end with the file.
+    for id in [b"moov", b"udta", b"meta", b"ilst"] {
+        let length = (file.len() - at(id) + comment.len()) as u32;
+        tagged[at(id)..][..4].copy_from_slice(&length.to_be_bytes());
     }
+    assert_eq!(whole(&tagged).unwrap(), sound[16..][..0x128]);
+    let part = Excerpt { from: 0.01, seconds: 0.02, ..Excerpt::whole(8_000) };
+    assert_eq!(read(&tagged, &part).unwrap(), sound[96..][..160]);
 }
 
 /// Chunks of a WAV file.
@@ -279,7 +314,7 @@ fn files_that_are_not_recordings_are_refused() {
 }
 
 /// Real files of every format, to be damaged.
-const FILES: [&[u8]; 11] = [
+const FILES: [&[u8]; 13] = [
     corpus!("good.wav"),
     corpus!("good.flac"),
     corpus!("good-stereo-24.flac"),
@@ -291,6 +326,8 @@ const FILES: [&[u8]; 11] = [
     corpus!("good-rf64.wav"),
     corpus!("good-ima.wav"),
     corpus!("good-ms.wav"),
+    corpus!("good.m4a"),
+    corpus!("good-opus.ogg"),
 ];
 
 proptest! {

@@ -45,6 +45,14 @@ pub fn measure(options: &Statistics, setting: Setting<'_>, cache: &LatentCache<'
         } else {
             in_pieces(latents, &here, options.per)?
         };
+        let still = std.f_lt(MIN_STD)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+        if still > 0 {
+            let all = std.numel();
+            cache.events.note(format!(
+                "stream {stream}: {still} of {all} latent coordinates are the same in all rows; the model will not know other \
+                 values"
+            ));
+        }
         let std = std.f_clamp_min(MIN_STD)?;
         net.mean.shallow_clone().f_copy_(&mean)?;
         net.std.shallow_clone().f_copy_(&std)?;
