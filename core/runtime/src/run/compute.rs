@@ -1,16 +1,17 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
+mod follow;
 mod judge;
 mod made_cells;
 mod module;
 mod prompts;
 
 use anyflow_diffusion::{EngineHandle, EngineStats, Request, Sampled};
-use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Diffusion, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+pub use self::follow::Follow;
 use self::prompts::EncodedPrompts;
 use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
@@ -27,7 +28,9 @@ pub struct Compute<'a> {
     events: &'a Events,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
-    networks: Networks,
+    networks: &'a Networks,
+    /// How a client follows the rows; `None` in a job.
+    follow: Option<Follow<'a>>,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
     prompts: EncodedPrompts,
@@ -40,8 +43,8 @@ impl<'a> Compute<'a> {
     /// The engine's error.
     pub fn start(
         plan: &'a RunPlan,
-        order: &Order,
-        networks: Networks,
+        threads: usize,
+        networks: &'a Networks,
         codecs: &'a IndexMap<String, Codec>,
         events: &'a Events,
     ) -> Result<Self> {
@@ -49,12 +52,17 @@ impl<'a> Compute<'a> {
         for step in &plan.steps {
             if let Op::Score { scoring, .. } = &step.op {
                 let codec = &codecs[&scoring.stream];
-                let embeddings = ClassEmbeddings::of_classes(&step.node, scoring, codec, &networks)?;
+                let embeddings = ClassEmbeddings::of_classes(&step.node, scoring, codec, networks)?;
                 classes.insert(step.node.clone(), embeddings);
             }
         }
         let prompts = EncodedPrompts::default();
-        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes, prompts })
+        Ok(Compute { plan, events, codecs, threads, networks, follow: None, classes, prompts })
+    }
+
+    /// The same for a client that follows its rows.
+    pub fn followed(self, follow: Follow<'a>) -> Self {
+        Compute { follow: Some(follow), ..self }
     }
 
     /// The engine.
@@ -75,18 +83,19 @@ impl<'a> Compute<'a> {
     /// Runs all compute steps on one micro-batch. Drops each value after its last use.
     ///
     /// # Errors
-    /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
+    /// A module or the engine failed, or the client is gone. Rows with a NaN or infinite number only fail in the micro-batch.
     pub fn run(&mut self, batch: &mut MicroBatch) -> Result<()> {
         let plan = self.plan;
         for (index, step) in plan.steps.iter().enumerate() {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row());
             let _span = span.entered();
+            self.follow.iter().try_for_each(Follow::check)?;
             match &step.op {
                 Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
                 Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
                 Op::WriteNumbers { .. } => {}
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
-                Op::Diffuse { diffusion, to } => self.diffuse(batch, step, diffusion, to)?,
+                Op::Diffuse { diffusion, to } => self.diffuse(batch, index, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,
                 Op::Judge { .. } => self.judge(batch, step)?,
             }
@@ -104,16 +113,21 @@ impl<'a> Compute<'a> {
     fn diffuse(
         &self,
         batch: &mut MicroBatch,
-        step: &Step,
+        index: usize,
         diffusion: &Diffusion,
         to: &IndexMap<String, String>,
     ) -> Result<()> {
+        let step = &self.plan.steps[index];
         self.events.enter(&step.node, None);
-        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
-        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: self.networks })?;
         let request = sampler.request(states, batch.keys.iter().map(|key| key.hash).collect());
         let outputs = to.keys().cloned().collect();
-        let Sampled { streams, rows_failed } = sampler.sample(Request { outputs, ..request })?;
+        let request = Request { outputs, ..request };
+        let Sampled { streams, rows_failed } = match &self.follow {
+            Some(follow) => self.sample_followed(batch, index, request, follow)?,
+            None => sampler.sample(request)?,
+        };
         for (row, text) in rows_failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
@@ -132,8 +146,8 @@ impl Compute<'_> {
             return Err(RunError::Internal(format!("step {} is not a classification", step.node)));
         };
         self.events.enter(&step.node, None);
-        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
-        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: self.networks })?;
         let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
         let Predicted { mean, failed } = PredictX0 { sampler, scoring }.run(&states, &keys)?;
         for (row, text) in failed {
