@@ -34,7 +34,8 @@ fn crates_depend_on_each_other_as_designed() {
             "anyflow-plan" => &["anyflow-config"],
             "anyflow-diffusion" => &["anyflow-config", "anyflow-native"],
             "anyflow-sdk" => &["anyflow-abi"],
-            "anyflow-cli" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-weights"],
+            "anyflow-server" => &["anyflow-config", "anyflow-plan", "anyflow-datasets"],
+            "anyflow-cli" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-server", "anyflow-weights"],
             // The SDK's test kit is a small host that checks linked and loaded plugins alike.
             "anyflow-runtime" => &[
                 "anyflow-abi",
@@ -90,7 +91,8 @@ fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
 fn crates_without_tensors_do_not_depend_on_libtorch_indirectly() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().unwrap();
-    let without = ["abi", "config", "plan", "datasets", "weights", "cli"].map(|name| format!("anyflow-{name}"));
+    let without =
+        ["abi", "config", "plan", "datasets", "weights", "server", "cli"].map(|name| format!("anyflow-{name}"));
     for name in without.iter().map(String::as_str).chain(["xtask"]) {
         assert!(!reaches(&metadata, name, "torch-sys"), "{name} reaches libtorch");
     }
@@ -224,6 +226,7 @@ fn a_type_shares_its_name_only_with_its_other_side() {
         "core/diffusion",
         "core/native",
         "core/runtime",
+        "core/server",
         "core/cli",
         "datasets",
     ] {

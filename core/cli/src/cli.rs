@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    adopt, check, completions, data, doctor, eval, explain, finish, jobs, plan, plugin, report, run, train,
+    adopt, check, completions, data, doctor, eval, explain, finish, jobs, plan, plugin, report, run, serve, train,
 };
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
@@ -55,6 +55,8 @@ pub enum Command {
     /// Inspect, survey, import, generate, pair, join and split datasets
     #[command(subcommand)]
     Data(data::Command),
+    /// Serve pipelines over HTTP, with a page in the browser
+    Serve(serve::Args),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder
     Report(report::Args),
     /// Check that everything a run needs is installed
@@ -81,6 +83,7 @@ impl Command {
             Command::Explain(args) => explain::run(&args),
             Command::Plugin(command) => plugin::run(&command, console),
             Command::Data(command) => data::run(&command, console),
+            Command::Serve(args) => serve::run(&args, console),
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args, console),
             Command::Completions(args) => Ok(completions::run(&args, Cli::command())),

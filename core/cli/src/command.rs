@@ -13,6 +13,7 @@ pub mod plan;
 pub mod plugin;
 pub mod report;
 pub mod run;
+pub mod serve;
 pub mod train;
 
 use std::path::{Path, PathBuf};

@@ -35,6 +35,7 @@ pub struct Compiled {
 }
 
 /// A YAML file and its kind.
+#[derive(Clone)]
 pub struct Recognised {
     /// Its text.
     pub source: Source,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyflow_datasets::DatasetError;
 use anyflow_plan::style::{Style, painted};
 use anyflow_plan::{Errors, Source};
+use anyflow_server::ServerError;
 use anyflow_weights::{FileError, MapError};
 use serde_json::{Value, json};
 
@@ -71,6 +72,9 @@ pub enum CliError {
     /// A published model that cannot become a model file.
     #[error(transparent)]
     Adopt(#[from] AdoptError),
+    /// A server that cannot start.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// We must act.
     #[error("internal error: {0}; please report it")]
     Internal(String),
@@ -108,6 +112,7 @@ impl CliError {
             Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             Self::Catalog(error) => error.exit_code(),
             Self::Engine(error) => error.exit_code(),
+            Self::Server(error) => error.exit_code(),
         }
     }
 
@@ -155,6 +160,7 @@ impl CliError {
             Self::Weights(error) => error.error.code(),
             Self::KeyMap(error) => error.code(),
             Self::Adopt(error) => error.code(),
+            Self::Server(error) => error.code(),
             Self::Internal(_) => "internal",
         }
     }

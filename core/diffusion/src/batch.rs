@@ -6,6 +6,7 @@
 use tch::{Kind, Tensor};
 
 use crate::branches::{Branches, Run, runs};
+use crate::follow::SampledStep;
 use crate::group::Group;
 use crate::job::{Job, Jobs, LaneContext};
 use crate::tensor::tensor_from_rows;
@@ -28,6 +29,16 @@ pub(crate) struct Batch {
     still: Vec<Option<Tensor>>,
     /// True if groups left since the tensors were built.
     pub stale: bool,
+}
+
+/// A group that somebody follows.
+struct FollowedGroup {
+    /// Its index.
+    group: usize,
+    /// The step that it makes.
+    step: SampledStep,
+    /// True if the step shows the predicted x0.
+    wants_preview: bool,
 }
 
 /// The elements of a stream that change in a step.
@@ -167,6 +178,7 @@ impl Batch {
         predict: impl FnOnce(&DenoiserInput) -> Result<Vec<Tensor>>,
     ) -> Result<()> {
         let factors = factors(&self.groups, jobs, context)?;
+        let mut followed = self.followed(jobs);
         let outputs = predict(&DenoiserInput::sampling(self.seen()?, self.times(jobs, context.streams.len())))?;
         for (stream, (output, factors)) in outputs.into_iter().zip(factors).enumerate() {
             if matches!(self.changes[stream], Changes::Nothing) {
@@ -176,12 +188,45 @@ impl Batch {
                 Some(branches) => branches.gather(stream, &output)?,
                 None => output,
             };
+            for told in followed.iter_mut().filter(|told| told.wants_preview) {
+                self.preview(stream, &output, jobs, told)?;
+            }
             let noise = self.noise(stream, jobs, context)?;
             self.planes[stream] = self.updated(stream, &output, noise.as_ref(), &factors)?;
         }
         for group in &mut self.groups {
             group.step += 1;
         }
+        for FollowedGroup { group, step, .. } in followed {
+            jobs[&self.groups[group].job].tell(step);
+        }
+        Ok(())
+    }
+
+    /// The groups that somebody follows.
+    fn followed(&self, jobs: &Jobs) -> Vec<FollowedGroup> {
+        let of_group = |(group, of): (usize, &Group)| {
+            let (step, wants_preview) = jobs[&of.job].followed(of)?;
+            Some(FollowedGroup { group, step, wants_preview })
+        };
+        self.groups.iter().enumerate().filter_map(of_group).collect()
+    }
+
+    /// Adds the x0 of a group that the network's output predicts for one stream, if that is an output.
+    fn preview(&self, stream: usize, output: &Tensor, jobs: &Jobs, told: &mut FollowedGroup) -> Result<()> {
+        let group = &self.groups[told.group];
+        let job = &jobs[&group.job];
+        let Some(name) = job.generated_output(stream) else { return Ok(()) };
+        let Coefficients(values) = job.coefficients(stream, group.step);
+        let [of_x, of_output] = Coefficients::DENOISED.map(|index| f64::from(values[index]));
+        let rows = |tensor: &Tensor| tensor.try_narrow(0, group.offset as i64, group.rows as i64);
+        let x0 = rows(&self.planes[stream][0])?.try_mul_scalar(of_x)?;
+        let x0 = x0.try_add(&rows(output)?.try_mul_scalar(of_output)?)?;
+        let x0 = match job.inpainted(stream, group)? {
+            Some((value, Some(mask))) => value.try_where(&mask, &x0)?,
+            _ => x0,
+        };
+        told.step.predicted.insert(name.clone(), x0);
         Ok(())
     }
 

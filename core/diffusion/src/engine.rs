@@ -11,6 +11,7 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use indexmap::IndexMap;
 
 use crate::error::panic_message;
+use crate::follow::{Follower, STEPS_WAITING};
 use crate::job::Reply;
 use crate::lane::{Counters, Lane};
 use crate::request::check;
@@ -103,12 +104,26 @@ impl EngineHandle {
         tickets.pop().ok_or(EngineError::Stopped)
     }
 
+    /// Queues one request whose ticket hears of each step, and of the predicted x0 every `every` steps; 0 for never.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::submit`].
+    pub fn submit_followed(&self, request: Request, every: usize) -> Result<Ticket> {
+        let mut tickets = self.queue(vec![request], Some(every))?;
+        tickets.pop().ok_or(EngineError::Stopped)
+    }
+
     /// Queues several requests as one: no step runs between their arrivals. The same requests in the same order on an
     /// idle engine give the same batches, and so the same bits.
     ///
     /// # Errors
     /// One of them is invalid, and then none is queued; or the engine has stopped.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<Vec<Ticket>> {
+        self.queue(requests, None)
+    }
+
+    /// Queues requests as one. `every` is `None` if nobody follows them.
+    fn queue(&self, requests: Vec<Request>, every: Option<usize>) -> Result<Vec<Ticket>> {
         for request in &requests {
             check(request, self.streams(&request.denoiser)?)?;
         }
@@ -117,8 +132,11 @@ impl EngineHandle {
         for request in requests {
             let (reply, answer) = bounded(1);
             let cancel = Cancel { request: Arc::default(), requests: self.counters.cancelled.clone() };
-            submissions.push(Submission { request, reply: Reply { to: reply, cancelled: cancel.request.clone() } });
-            tickets.push(Ticket::new(answer, self.life.clone(), cancel));
+            let (to, steps) = bounded(STEPS_WAITING);
+            let follower = every.map(|every| Follower { every, to });
+            let reply = Reply { to: reply, cancelled: cancel.request.clone(), follower };
+            submissions.push(Submission { request, reply });
+            tickets.push(Ticket::new(answer, self.life.clone(), steps, cancel));
         }
         self.submit.send(submissions).map_err(|_| EngineError::Stopped)?;
         Ok(tickets)

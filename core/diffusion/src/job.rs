@@ -8,6 +8,7 @@ use crossbeam::channel::Sender;
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
+use crate::follow::{Follower, SampledStep};
 use crate::group::Group;
 use crate::noise::RowNoise;
 use crate::tensor::tensor_from_rows;
@@ -28,6 +29,8 @@ pub(crate) struct Reply {
     pub to: Sender<Result<Sampled>>,
     /// True once the ticket was dropped.
     pub cancelled: Arc<AtomicBool>,
+    /// Hears of each step; `None` if nobody follows the request.
+    pub follower: Option<Follower>,
 }
 
 /// An accepted request.
@@ -174,6 +177,28 @@ impl Job {
     /// The update of one stream after one step.
     pub fn coefficients(&self, stream: usize, step: usize) -> &Coefficients {
         if self.is_noisy(stream) { &self.streams[stream].steps[step] } else { &Coefficients::KEEP }
+    }
+
+    /// The step that the rows of a group make, if somebody follows it, and whether a preview of x0 is wanted.
+    pub fn followed(&self, group: &Group) -> Option<(SampledStep, bool)> {
+        let follower = self.reply.follower.as_ref().filter(|follower| !follower.to.is_full())?;
+        let step = group.step + 1;
+        let (first_row, rows, steps) = (group.first, group.rows, self.steps);
+        let told = SampledStep { first_row, rows, step, steps, predicted: IndexMap::new() };
+        Some((told, follower.wants_preview(step, steps)))
+    }
+
+    /// Tells the follower of a step.
+    pub fn tell(&self, step: SampledStep) {
+        if let Some(follower) = &self.reply.follower {
+            follower.tell(step);
+        }
+    }
+
+    /// The name of a stream if it is a generated output.
+    pub fn generated_output(&self, stream: usize) -> Option<&String> {
+        let (_, name) = self.outputs.iter().find(|(index, _)| *index == stream)?;
+        self.streams[stream].is_generated().then_some(name)
     }
 
     /// True if a group has finished all steps.

@@ -1,12 +1,13 @@
 //! Tickets: handles on pending answers.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam::channel::{Receiver, RecvError, select};
+use crossbeam::channel::{Receiver, RecvError, never, select};
 
-use crate::{EngineError, Result, Sampled};
+use crate::{EngineError, Followed, Result, Sampled, SampledStep};
 
 /// Never sent: the channel closes when the compute thread ends.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(crate) enum Alive {}
 pub struct Ticket {
     answer: Receiver<Result<Sampled>>,
     life: Receiver<Alive>,
+    /// The steps of a followed request; closed for others.
+    steps: Receiver<SampledStep>,
     cancel: Cancel,
     answered: bool,
 }
@@ -33,8 +36,35 @@ pub(crate) struct Cancel {
 }
 
 impl Ticket {
-    pub(crate) fn new(answer: Receiver<Result<Sampled>>, life: Receiver<Alive>, cancel: Cancel) -> Self {
-        Ticket { answer, life, cancel, answered: false }
+    pub(crate) fn new(
+        answer: Receiver<Result<Sampled>>,
+        life: Receiver<Alive>,
+        steps: Receiver<SampledStep>,
+        cancel: Cancel,
+    ) -> Self {
+        Ticket { answer, life, steps, cancel, answered: false }
+    }
+
+    /// Waits for a step of a [followed](crate::EngineHandle::submit_followed) request, for its answer, or until `stop` is
+    /// closed. Steps that come faster than they are taken are dropped. Must not be called on the compute thread.
+    pub fn follow(&mut self, stop: &Receiver<Infallible>) -> Followed {
+        loop {
+            let answer = select! {
+                recv(self.answer) -> answer => answer,
+                recv(self.life) -> _ => self.answer.recv_timeout(Duration::ZERO).map_err(|_| RecvError),
+                recv(self.steps) -> step => match step {
+                    Ok(step) => return Followed::Step(step),
+                    Err(RecvError) => {
+                        // All steps are told; the answer comes.
+                        self.steps = never();
+                        continue;
+                    }
+                },
+                recv(stop) -> _ => return Followed::Stopped,
+            };
+            self.answered = true;
+            return Followed::Answer(answer.map_err(|_| EngineError::Stopped).flatten());
+        }
     }
 
     /// Waits for the answer. Must not be called on the compute thread.

@@ -135,6 +135,9 @@ pub enum RunError {
     /// An evaluation misses a threshold of its file. The user must train longer, or lower the threshold.
     #[error("{0}")]
     BelowTarget(String),
+    /// The client of a long-lived engine cancelled its call.
+    #[error("cancelled by the client")]
+    Cancelled,
     /// A state that planning excludes. It is a bug of ours, which the user should report.
     #[error("internal error, please report it: {0}")]
     Internal(String),

@@ -11,8 +11,8 @@ use serde_json::{Map, Value};
 /// The writer of events. It drops most progress events and writes all others at once.
 pub struct Events {
     out: Mutex<Out>,
-    /// Ends the process if an event cannot be written.
-    end: fn() -> !,
+    /// Called if an event cannot be written.
+    lost: Box<dyn Fn() + Send + Sync>,
 }
 
 struct Out {
@@ -26,11 +26,16 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_TEXT: usize = 1 << 16;
 
 impl Events {
-    /// Writes events to a stream. `end` must end the process; it is called if an event cannot be written. Without a
+    /// Writes events to a stream. `lost` must end the process or the call; it runs if an event cannot be written. Without a
     /// reader, going on would be useless: the same command repeats the work, or finds it committed.
-    pub fn new(to: impl Write + Send + 'static, end: fn() -> !) -> Self {
+    pub fn new(to: impl Write + Send + 'static, lost: impl Fn() + Send + Sync + 'static) -> Self {
         let frames = FrameWriter::new(Box::new(to) as Box<dyn Write + Send>, LONGEST_EVENT);
-        Events { out: Mutex::new(Out { frames, last_progress: None }), end }
+        Events { out: Mutex::new(Out { frames, last_progress: None }), lost: Box::new(lost) }
+    }
+
+    /// Tells nobody.
+    pub fn muted() -> Self {
+        Events::new(std::io::sink(), || {})
     }
 
     /// A part starts.
@@ -65,6 +70,16 @@ impl Events {
         self.write(&Event::Enter { node: node.into(), plugin: plugin.map(String::from) });
     }
 
+    /// Rows have had a network call; see [`Event::Step`].
+    pub fn step(&self, step: Event) {
+        self.write(&step);
+    }
+
+    /// Rows, whose event says how many bytes they are.
+    pub fn rows(&self, event: &Event, rows: &[u8]) {
+        self.write_with(event, rows);
+    }
+
     /// A check of a plugin has ended.
     pub fn checked(&self, check: Checked) {
         self.write(&Event::Checked(Checked { text: cut(check.text), ..check }));
@@ -81,6 +96,10 @@ impl Events {
     }
 
     fn write(&self, event: &Event) {
+        self.write_with(event, &[]);
+    }
+
+    fn write_with(&self, event: &Event, attached: &[u8]) {
         let mut out = self.out();
         let written = match out.frames.write(event) {
             // A result that cannot be sent is a failure; any other event is replaced by a note.
@@ -91,11 +110,12 @@ impl Events {
                     _ => Event::Note { text },
                 })
             }
+            Ok(()) if !attached.is_empty() => out.frames.attach(attached),
             written => written,
         };
         if let Err(error) = written {
-            tracing::error!("the engine ends because its events cannot be written: {error}");
-            (self.end)();
+            tracing::error!("the reader of the events is gone: {error}");
+            (self.lost)();
         }
     }
 

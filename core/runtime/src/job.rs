@@ -18,8 +18,7 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     if let Some(bytes) = order.memory_bytes {
         anyflow_datasets::use_memory(bytes);
     }
-    tch::set_num_threads(order.threads.max(1) as i32);
-    tch::set_num_interop_threads(1);
+    use_threads(order.threads);
     let device = device::open(&order.device)?;
     if let Some(hashes) = &order.plugins_allowed {
         allow_only(hashes.iter().cloned());
@@ -36,8 +35,14 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
     )
 }
 
+/// Sets the number of threads inside libtorch.
+pub(crate) fn use_threads(threads: u32) {
+    tch::set_num_threads(threads.max(1) as i32);
+    tch::set_num_interop_threads(1);
+}
+
 /// Ends the program while a plugin's call still runs, because a thread cannot be stopped from outside.
-fn give_up(late: &RunError, events: &Events) {
+pub(crate) fn give_up(late: &RunError, events: &Events) {
     events.failed(late.fault(), late.to_string());
     process::end(late.fault().exit_code());
 }

@@ -24,6 +24,7 @@ mod published;
 mod request;
 mod run;
 mod scoring;
+mod serve;
 mod session;
 mod sources;
 mod stream;
@@ -36,6 +37,7 @@ pub use error::{Result, RunError};
 pub use job::{execute, versions};
 pub use judge::Judge;
 pub use run::survey;
+pub use serve::serve;
 pub use session::Session;
 pub use stream::StreamNet;
 

@@ -1,11 +1,13 @@
 //! `anyflow-engine ORDER.json` executes one job and sends its events as frames of JSON. `anyflow-engine --check ORDER.json`
-//! checks a plugin, `anyflow-engine --survey ORDER.json` surveys a dataset, and `anyflow-engine --weights ORDER.json` lists the
-//! weights that a model wants. `-` reads the order from standard input. Users call `anyflow` instead.
+//! checks a plugin, `anyflow-engine --survey ORDER.json` surveys a dataset, `anyflow-engine --weights ORDER.json` lists the
+//! weights that a model wants, and `anyflow-engine serve ORDER.json` answers calls on a socket until it is ended. `-` reads the
+//! order from standard input. Users call `anyflow` instead.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_plan::order::{CheckOrder, Order, WeightsOrder};
+use anyflow_plan::service::ServeOrder;
 use anyflow_plan::survey::SurveyOrder;
 use anyflow_runtime::RunError;
 use anyflow_runtime::events::Events;
@@ -16,8 +18,8 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
-const USAGE: &str = "usage: anyflow-engine [--check | --survey | --weights] ORDER.json; `anyflow run`, `anyflow plugin check` and \
-                     `anyflow data survey` write the order and start this program";
+const USAGE: &str = "usage: anyflow-engine [serve | --check | --survey | --weights] ORDER.json; `anyflow run`, `anyflow serve`, `anyflow plugin \
+                     check` and `anyflow data survey` write the order and start this program";
 
 /// The command line.
 #[derive(Default)]
@@ -26,6 +28,7 @@ struct Arguments {
     check: bool,
     survey: bool,
     weights: bool,
+    serve: bool,
     order: Option<PathBuf>,
     /// The file descriptor of the front's table of calls.
     calls: Option<i32>,
@@ -40,6 +43,7 @@ impl Arguments {
                 Some("--check") => found.check = true,
                 Some("--survey") => found.survey = true,
                 Some("--weights") => found.weights = true,
+                Some("serve") => found.serve = true,
                 Some("--calls") => {
                     let number = arguments.next().and_then(|number| number.to_str()?.parse().ok());
                     found.calls = Some(number.filter(|number| *number > 2).ok_or(USAGE)?);
@@ -59,9 +63,10 @@ impl Arguments {
 
 fn main() {
     let arguments = Arguments::read(std::env::args_os().skip(1));
-    let end = if arguments.as_ref().is_ok_and(Arguments::has_front) { process::end_group } else { || process::end(1) };
+    let end: fn() -> ! =
+        if arguments.as_ref().is_ok_and(Arguments::has_front) { process::end_group } else { || process::end(1) };
     let events = match front::take_output() {
-        Ok(out) => Events::new(out, end),
+        Ok(out) => Events::new(out, move || end()),
         Err(error) => {
             eprintln!("cannot open a file descriptor for events: {error}");
             process::end(1)
@@ -94,6 +99,7 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
         Arguments { check: true, .. } => check(path, events),
         Arguments { survey: true, .. } => survey(path, events),
         Arguments { weights: true, .. } => weights(path),
+        Arguments { serve: true, .. } => serve(path, events),
         _ => run(path, events),
     }
 }
@@ -117,6 +123,12 @@ fn weights(path: &Path) -> Result<Value, RunError> {
     tch::set_num_threads(1);
     start_tracing(None);
     anyflow_runtime::weights_wanted::list(&order)
+}
+
+fn serve(path: &Path, events: &Events) -> Result<Value, RunError> {
+    let order: ServeOrder = front::order(path)?;
+    start_tracing(None);
+    anyflow_runtime::serve(&order, events)
 }
 
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {

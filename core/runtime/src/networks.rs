@@ -14,6 +14,8 @@ use crate::{Judge, Result, RunError};
 pub struct Networks {
     streams: IndexMap<String, Arc<Mutex<StreamNet>>>,
     prompts: Vec<String>,
+    /// The factor of each scorer of the model that compares prompts; none at first.
+    pub factors: IndexMap<String, f64>,
     /// Scorers of nodes.
     judges: IndexMap<String, Arc<Mutex<Judge>>>,
     /// Dropping it ends the thread.
@@ -36,8 +38,8 @@ impl Networks {
         let engine = Engine::start(denoisers, EngineConfig::new(device)).map_err(RunError::diffusion("engine"))?;
         let handle = engine.handle();
         let prompts = streams.values().filter(|net| net.is_prompt()).map(|net| net.name.clone()).collect();
-        let mut networks =
-            Networks { streams: IndexMap::new(), prompts, judges: IndexMap::new(), _engine: engine, handle, device };
+        let (at, factors, judges) = Default::default();
+        let mut networks = Networks { streams: at, prompts, factors, judges, _engine: engine, handle, device };
         for (name, mut net) in streams {
             let module = net.module.take().map(Module::leave).transpose()?;
             let net = Arc::new(Mutex::new(net));

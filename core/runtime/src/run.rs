@@ -14,8 +14,10 @@ mod features;
 mod first_cells;
 mod input_cells;
 mod micro_batch;
+mod output_rows;
 mod permits;
 mod read;
+mod rows;
 mod stage;
 mod survey;
 mod write;
@@ -36,14 +38,16 @@ use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::provenance::{self, Provenance};
 use crate::{Judge, Result, RunError, Session, output};
-use compute::{Compute, Models};
+use compute::Compute;
+pub use compute::Follow;
 use decode::DecodeStage;
-use encode::EncodeStage;
+use encode::{CellSource, EncodeStage};
 pub use features::feature_of;
 use first_cells::FIRST_ROWS;
 use input_cells::InputSource;
-use permits::Permits;
+pub use permits::Permits;
 use read::ShardReader;
+pub use rows::{ClientRows, run_rows};
 use stage::{Message, Stages};
 pub use survey::survey;
 use write::{OutputWriter, RunSummary};
@@ -79,8 +83,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     writer.check_failures()?;
     let done = writer.committed();
     let mut networks = Networks::start(streams, denoisers, device)?;
+    networks.factors = factors;
     judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
-    let mut compute = Compute::start(plan, order, Models { networks, factors, codecs: &codecs }, events)?;
+    let mut compute = Compute::start(plan, order.threads as usize, &networks, &codecs, events)?;
     if done < share.rows {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }
@@ -156,8 +161,10 @@ impl Rest<'_> {
     fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
         let Rest { plan, order, codecs, reader, input, output } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
-        let encoder = EncodeStage::new(plan, order.threads as usize, reader.dataset(), codecs);
-        let decoder = DecodeStage::new(plan, order, codecs);
+        let threads = order.threads as usize;
+        let source = reader.dataset().map_or(CellSource::Nothing, CellSource::Dataset);
+        let encoder = EncodeStage::new(plan, threads, source, codecs);
+        let decoder = DecodeStage::new(plan, threads, codecs);
         let batches = reader.batches(reader.share().filter(|shard| !output.committed(*shard)));
         let queue = || bounded::<Message>(permits.count());
         let (to_encode, from_read) = queue();

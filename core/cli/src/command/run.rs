@@ -158,17 +158,30 @@ fn folder_of(args: &Args) -> PathBuf {
 }
 
 fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
-    let compile =
-        |set: &[String]| Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?.compile(plugins, set, None);
-    let compiled = compile(&args.set)?;
-    let Some(seed) = args.seed else { return Ok(compiled) };
+    compile_pipeline(Recognised::read(&args.pipeline)?, &args.set, args.seed, plugins)
+}
+
+/// Compiles a pipeline with the overrides of `--set`, and with `--seed` if it is given.
+///
+/// # Errors
+/// See [`Recognised::compile`]; the file is no pipeline.
+pub fn compile_pipeline(
+    file: Recognised,
+    set: &[String],
+    seed: Option<u64>,
+    plugins: &InstalledPlugins,
+) -> Result<Compiled> {
+    let file = file.expect(FileKind::Pipeline)?;
+    let compile = |set: &[String]| file.clone().compile(plugins, set, None);
+    let compiled = compile(set)?;
+    let Some(seed) = seed else { return Ok(compiled) };
     // The nodes are known only from the plan. What the user sets comes last, and so wins.
     let drawing: Vec<_> = noisy_nodes(&compiled.job).into_iter().map(|node| Drawing { node, written: None }).collect();
     let seeds = drawing.iter().zip(seeds::of_nodes(seed, &drawing));
     // `part/node` is a node of the pipeline that `part` uses.
     let path = |node: &str| node.replace('/', ".with.");
     let seeds = seeds.map(|(drawing, seed)| format!("{}.seed={seed}", path(drawing.node)));
-    compile(&seeds.chain(args.set.iter().cloned()).collect::<Vec<_>>())
+    compile(&seeds.chain(set.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// The nodes of a pipeline that draw noise.

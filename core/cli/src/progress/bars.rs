@@ -43,7 +43,13 @@ impl Bars {
             }
             Event::End { part, figures: shown } => self.end(part, &figures(shown)),
             Event::Note { text } => self.print(text),
-            Event::Enter { .. } | Event::Checked(_) | Event::Failed { .. } | Event::Done { .. } => {}
+            Event::Enter { .. }
+            | Event::Step { .. }
+            | Event::Preview { .. }
+            | Event::Rows { .. }
+            | Event::Checked(_)
+            | Event::Failed { .. }
+            | Event::Done { .. } => {}
         }
     }
 

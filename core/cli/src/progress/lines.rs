@@ -50,7 +50,13 @@ impl Lines {
                 self.print(&format!("{part}: done{}{shown}", elapsed.unwrap_or_default()));
             }
             Event::Note { text } => self.print(text),
-            Event::Enter { .. } | Event::Checked(_) | Event::Failed { .. } | Event::Done { .. } => {}
+            Event::Enter { .. }
+            | Event::Step { .. }
+            | Event::Preview { .. }
+            | Event::Rows { .. }
+            | Event::Checked(_)
+            | Event::Failed { .. }
+            | Event::Done { .. } => {}
         }
     }
 

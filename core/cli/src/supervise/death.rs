@@ -75,6 +75,11 @@ impl Death {
         (self.entered.as_deref(), format!("the engine {}{said}", self.how()))
     }
 
+    /// How and where the engine ended, in one sentence without paths.
+    pub fn brief(&self) -> String {
+        format!("the engine {}{}", self.how(), self.place)
+    }
+
     /// For `--json`.
     pub fn json(&self) -> Value {
         let call = |call: &Call| json!({"node": call.node, "component": call.component, "call": call.call});

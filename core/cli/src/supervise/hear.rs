@@ -154,6 +154,9 @@ impl Heard {
             | Event::Progress { .. }
             | Event::End { .. }
             | Event::Note { .. }
+            | Event::Step { .. }
+            | Event::Preview { .. }
+            | Event::Rows { .. }
             | Event::Checked(_) => {}
         }
     }

@@ -82,7 +82,7 @@ fn tables_with_history_share_batches_with_tables_without() {
     let jobs = [(0..2, &ddim), (2..5, &heun), (5..8, &ddim), (8..9, &heun)];
     let submit = |(rows, table): &(std::ops::Range<u64>, &SamplerTable)| {
         let (reply, answer) = bounded(1);
-        let reply = Reply { to: reply, cancelled: Arc::default() };
+        let reply = Reply { to: reply, cancelled: Arc::default(), follower: None };
         lane.submit_with_tables(request(rows.clone()), &[(*table).clone()], reply);
         answer
     };

@@ -10,6 +10,7 @@ mod cross_attention;
 mod dual_stream;
 mod fairness;
 mod fakes;
+mod followed;
 mod goldens;
 mod guidance;
 mod incomplete;

@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 use crate::component::word;
 use crate::explain::stages::trained;
 use crate::explain::words::{classification, list, source};
+use crate::lower::lifetimes::makes;
 use crate::plan::{EvalPlan, Generated, Job, Op, RoleValue, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
@@ -136,22 +137,6 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
             };
             let planes = diffusion.planes.iter().map(|(stream, from)| (format!("plane {stream}"), from.as_str()));
             diffusion.streams.reads().map(|read| (label(read), read.from)).chain(planes).collect()
-        }
-    }
-}
-
-fn makes(op: &Op) -> Vec<&str> {
-    match op {
-        Op::ReadCells { to, .. }
-        | Op::WriteCells { to, .. }
-        | Op::ReadNumbers { to, .. }
-        | Op::WriteNumbers { to, .. }
-        | Op::Hide { to, .. }
-        | Op::Join { to, .. }
-        | Op::Module { to, .. } => vec![to],
-        Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
-        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } | Op::Compare { label, scores, .. } => {
-            label.iter().chain(scores).map(String::as_str).collect()
         }
     }
 }

@@ -23,6 +23,23 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
     }
 }
 
+/// The values that a step makes.
+pub(crate) fn makes(op: &Op) -> Vec<&str> {
+    match op {
+        Op::ReadCells { to, .. }
+        | Op::WriteCells { to, .. }
+        | Op::ReadNumbers { to, .. }
+        | Op::WriteNumbers { to, .. }
+        | Op::Hide { to, .. }
+        | Op::Join { to, .. }
+        | Op::Module { to, .. } => vec![to],
+        Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
+        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } | Op::Compare { label, scores, .. } => {
+            label.iter().chain(scores).map(String::as_str).collect()
+        }
+    }
+}
+
 /// Sets the last use of every value.
 pub(crate) fn set_last_uses(values: &mut IndexMap<String, Value>, steps: &[Step]) {
     for (index, step) in steps.iter().enumerate() {

@@ -48,6 +48,38 @@ pub enum Event {
         /// Plugin, if the node runs one.
         plugin: Option<String>,
     },
+    /// Rows of a run that somebody follows have had a network call in a node that diffuses.
+    Step {
+        /// Node.
+        node: String,
+        /// Number of the first of these rows.
+        first_row: u64,
+        /// Number of rows.
+        rows: u64,
+        /// Network calls so far.
+        step: u64,
+        /// Network calls in all.
+        steps: u64,
+    },
+    /// The output of the pipeline if the diffusion of a node ended now. The rows follow the frame as an Arrow IPC stream with
+    /// those outputs that depend on this node alone.
+    Preview {
+        /// Node.
+        node: String,
+        /// The numbers of the rows.
+        rows: Vec<u64>,
+        /// Network calls so far.
+        step: u64,
+        /// Network calls in all.
+        steps: u64,
+        /// Bytes after this frame.
+        bytes: u64,
+    },
+    /// The good rows of a run, in order, follow the frame as an Arrow IPC stream with the pipeline's outputs.
+    Rows {
+        /// Bytes after this frame.
+        bytes: u64,
+    },
     /// The result of a check of a plugin.
     Checked(Checked),
     /// The job failed. This is the last event.

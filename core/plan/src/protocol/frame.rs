@@ -108,6 +108,15 @@ impl<W: Write> FrameWriter<W> {
         self.next += 1;
         Ok(())
     }
+
+    /// Writes bytes that are not JSON. The frame before them says how many they are.
+    ///
+    /// # Errors
+    /// [`FrameError::Io`].
+    pub fn attach(&mut self, bytes: &[u8]) -> Result<(), FrameError> {
+        self.to.write_all(bytes)?;
+        Ok(self.to.flush()?)
+    }
 }
 
 /// A reader of frames.
@@ -162,6 +171,24 @@ impl<R: Read> FrameReader<R> {
         }
         self.next += 1;
         serde_json::from_slice(&json).map(Some).map_err(|source| FrameError::Json { number, source })
+    }
+
+    /// Reads the bytes that follow the last frame, which says how many they are.
+    ///
+    /// # Errors
+    /// [`FrameError::Long`] for more than `most`, [`FrameError::Cut`], [`FrameError::Io`].
+    pub fn attached(&mut self, length: u64, most: usize) -> Result<Vec<u8>, FrameError> {
+        let number = self.next;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > most {
+            return Err(FrameError::Long { number, found: length, most });
+        }
+        let mut bytes = Vec::new();
+        (&mut self.from).take(length as u64).read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            return Err(FrameError::Cut { number, found: bytes.len(), length });
+        }
+        Ok(bytes)
     }
 
     /// Fills `bytes` from the stream and returns the number of bytes read.
@@ -239,6 +266,24 @@ mod tests {
         // Before version 3, the number followed the length.
         let old = [&[2, 0, 0, 0], [0; 8].as_slice(), b"1\n", &[2, 0, 0, 0]].concat();
         assert!(error(&old).contains("has version 0 of the protocol"), "{}", error(&old));
+    }
+
+    #[test]
+    fn bytes_between_frames_are_read_back_and_bounded() {
+        let mut bytes = Vec::new();
+        let mut writer = FrameWriter::new(&mut bytes, 100);
+        writer.write(&5).unwrap();
+        writer.attach(b"12345").unwrap();
+        writer.write(&"next").unwrap();
+        let read = |most: usize, length: u64| {
+            let mut reader = FrameReader::new(bytes.as_slice(), 100);
+            assert_eq!(reader.read::<u8>().unwrap(), Some(5));
+            let attached = reader.attached(length, most)?;
+            Ok((attached, reader.read::<String>()?))
+        };
+        assert_eq!(read(5, 5).unwrap(), (b"12345".to_vec(), Some("next".into())));
+        assert!(matches!(read(4, 5), Err(FrameError::Long { found: 5, most: 4, .. })));
+        assert!(matches!(read(1000, 1000), Err(FrameError::Cut { length: 1000, .. })));
     }
 
     #[test]

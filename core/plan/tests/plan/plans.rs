@@ -57,6 +57,23 @@ fn a_codec_follows_its_module_where_nothing_else_is_said() {
 }
 
 #[test]
+fn what_follows_from_a_diffusion_is_a_plan_of_its_own() {
+    let plan = run_plan(&Case::of("joint.yaml"));
+    let diffusion = plan.steps.iter().position(|step| step.op.diffusion().is_some()).unwrap();
+    let after = anyflow_plan::after(&plan, diffusion).unwrap();
+    assert!(after.inputs.is_empty() && after.steps.iter().all(|step| step.op.diffusion().is_none()));
+    assert_eq!(after.outputs, plan.outputs);
+    let Op::Diffuse { to, .. } = &plan.steps[diffusion].op else { panic!("a diffusion") };
+    for latent in to.values() {
+        let value = &after.values[latent];
+        let reader = &after.steps[value.last_use.unwrap()];
+        assert!(value.made_by.is_none() && matches!(&reader.op, Op::Module { .. } | Op::WriteCells { .. }));
+    }
+    // Nothing is made of the values of the last step.
+    assert_eq!(anyflow_plan::after(&plan, plan.steps.len()), None);
+}
+
+#[test]
 fn inputs_pass_through() {
     let case =
         Case::of("image-to-audio.yaml").edit("outputs: {audio: sound}", "outputs: {audio: sound, seen: picture}");

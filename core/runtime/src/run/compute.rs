@@ -1,17 +1,18 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
 mod compare;
+mod follow;
 mod judge;
 mod made_cells;
 mod module;
 mod prompts;
 
 use anyflow_diffusion::{EngineHandle, EngineStats, Request, Sampled};
-use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Diffusion, Op, RunPlan, Step};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
+pub use self::follow::Follow;
 use self::prompts::EncodedPrompts;
 use super::decode::class_cells;
 use super::micro_batch::MicroBatch;
@@ -28,22 +29,12 @@ pub struct Compute<'a> {
     events: &'a Events,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
-    networks: Networks,
-    /// The factor of each scorer of the model.
-    factors: IndexMap<String, f64>,
+    networks: &'a Networks,
+    /// How a client follows the rows; `None` in a job.
+    follow: Option<Follow<'a>>,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
     prompts: EncodedPrompts,
-}
-
-/// The parts of a loaded model that compute.
-pub struct Models<'a> {
-    /// Its networks.
-    pub networks: Networks,
-    /// The factor of each scorer.
-    pub factors: IndexMap<String, f64>,
-    /// Its codecs.
-    pub codecs: &'a IndexMap<String, Codec>,
 }
 
 impl<'a> Compute<'a> {
@@ -51,13 +42,18 @@ impl<'a> Compute<'a> {
     ///
     /// # Errors
     /// The engine's error.
-    pub fn start(plan: &'a RunPlan, order: &Order, models: Models<'a>, events: &'a Events) -> Result<Self> {
-        let Models { networks, factors, codecs } = models;
+    pub fn start(
+        plan: &'a RunPlan,
+        threads: usize,
+        networks: &'a Networks,
+        codecs: &'a IndexMap<String, Codec>,
+        events: &'a Events,
+    ) -> Result<Self> {
         let mut classes = IndexMap::new();
         for Step { node, op } in &plan.steps {
             let described = match op {
                 Op::Score { scoring, .. } => {
-                    ClassEmbeddings::of_stream(node, scoring, &codecs[&scoring.stream], &networks)?
+                    ClassEmbeddings::of_stream(node, scoring, &codecs[&scoring.stream], networks)?
                 }
                 Op::Compare { scorer, classes, .. } if !classes.is_empty() => {
                     let [_, prompt] = &plan.model.scorers[scorer].between;
@@ -70,8 +66,13 @@ impl<'a> Compute<'a> {
             };
             classes.insert(node.clone(), described);
         }
-        let (threads, prompts) = (order.threads as usize, EncodedPrompts::default());
-        Ok(Compute { plan, events, codecs, threads, networks, factors, classes, prompts })
+        let prompts = EncodedPrompts::default();
+        Ok(Compute { plan, events, codecs, threads, networks, follow: None, classes, prompts })
+    }
+
+    /// The same for a client that follows its rows.
+    pub fn followed(self, follow: Follow<'a>) -> Self {
+        Compute { follow: Some(follow), ..self }
     }
 
     /// The engine.
@@ -92,12 +93,13 @@ impl<'a> Compute<'a> {
     /// Runs all compute steps on one micro-batch. Drops each value after its last use.
     ///
     /// # Errors
-    /// A module or the engine failed. Rows with a NaN or infinite number only fail in the micro-batch.
+    /// A module or the engine failed, or the client is gone. Rows with a NaN or infinite number only fail in the micro-batch.
     pub fn run(&mut self, batch: &mut MicroBatch) -> Result<()> {
         let plan = self.plan;
         for (index, step) in plan.steps.iter().enumerate() {
             let span = tracing::info_span!("compute", node = step.node, shard = batch.shard, row = batch.first_row());
             let _span = span.entered();
+            self.follow.iter().try_for_each(Follow::check)?;
             match &step.op {
                 Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
                 Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
@@ -112,7 +114,7 @@ impl<'a> Compute<'a> {
                 }
                 Op::Join { from, to } => join(batch, from, to)?,
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
-                Op::Diffuse { diffusion, to } => self.diffuse(batch, step, diffusion, to)?,
+                Op::Diffuse { diffusion, to } => self.diffuse(batch, index, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,
                 Op::Judge { .. } => self.judge(batch, step)?,
                 Op::Compare { .. } => self.compare(batch, step)?,
@@ -131,16 +133,21 @@ impl<'a> Compute<'a> {
     fn diffuse(
         &self,
         batch: &mut MicroBatch,
-        step: &Step,
+        index: usize,
         diffusion: &Diffusion,
         to: &IndexMap<String, String>,
     ) -> Result<()> {
+        let step = &self.plan.steps[index];
         self.events.enter(&step.node, None);
-        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
-        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: self.networks })?;
         let request = sampler.request(states, batch.keys.iter().map(|key| key.hash).collect());
         let outputs = to.keys().cloned().collect();
-        let Sampled { streams, rows_failed } = sampler.sample(Request { outputs, ..request })?;
+        let request = Request { outputs, ..request };
+        let Sampled { streams, rows_failed } = match &self.follow {
+            Some(follow) => self.sample_followed(batch, index, request, follow)?,
+            None => sampler.sample(request)?,
+        };
         for (row, text) in rows_failed {
             batch.fail(row, &step.node, "diffusion", text);
         }
@@ -159,8 +166,8 @@ impl Compute<'_> {
             return Err(RunError::Internal(format!("step {} is not a classification", step.node)));
         };
         self.events.enter(&step.node, None);
-        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: &self.networks };
-        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: &self.networks })?;
+        let sampler = NodeDiffusion { node: &step.node, diffusion, networks: self.networks };
+        let states = sampler.states(&BatchValues { batch, node: &step.node, networks: self.networks })?;
         let keys: Vec<u64> = batch.keys.iter().map(|key| key.hash).collect();
         let Predicted { mean, failed } = PredictX0 { sampler, scoring }.run(&states, &keys)?;
         for (row, text) in failed {

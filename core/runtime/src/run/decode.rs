@@ -1,7 +1,6 @@
 //! The fourth stage: arrays to cells.
 
 use anyflow_datasets::{OwnedCell, OwnedList};
-use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
@@ -22,9 +21,9 @@ pub struct DecodeStage<'a> {
 pub(super) type Cells = Vec<Option<OwnedCell>>;
 
 impl<'a> DecodeStage<'a> {
-    /// Makes the decoder of a plan.
-    pub fn new(plan: &'a RunPlan, order: &Order, codecs: &'a IndexMap<String, Codec>) -> Self {
-        DecodeStage { plan, codecs, threads: order.threads as usize }
+    /// Makes the decoder of a plan, whose codecs use `threads` threads.
+    pub fn new(plan: &'a RunPlan, threads: usize, codecs: &'a IndexMap<String, Codec>) -> Self {
+        DecodeStage { plan, codecs, threads }
     }
 
     /// Decodes the outputs to cells, and drops all values.

@@ -1,7 +1,8 @@
 //! The second stage: cells to arrays.
 
-use anyflow_datasets::{CellColumn, Dataset};
+use anyflow_datasets::{CellColumn, Dataset, Features};
 use anyflow_plan::plan::{Op, RunPlan};
+use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 use tch::Tensor;
 
@@ -11,23 +12,44 @@ use crate::cells::{numbers_of, read_cells};
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
+/// Where the cells of input rows come from.
+#[derive(Clone, Copy)]
+pub enum CellSource<'a> {
+    /// The plan has no inputs.
+    Nothing,
+    /// Rows of a dataset, which may name files in its folder.
+    Dataset(&'a Dataset),
+    /// Rows of a client with these features. They hold the bytes of their files: a path in them is refused.
+    Client(&'a Features),
+}
+
+impl CellSource<'_> {
+    fn cells(self, rows: &RecordBatch, column: &str) -> Result<CellColumn> {
+        let missing = || RunError::Data(format!("the rows have no column `{column}`, which the pipeline reads"));
+        match self {
+            CellSource::Nothing => Err(RunError::Internal(format!("column {column} has no source"))),
+            CellSource::Dataset(dataset) => Ok(dataset.cells(rows, column)?),
+            CellSource::Client(features) => {
+                let feature = features.get(column).ok_or_else(missing)?;
+                let cells = CellColumn::new(rows.column_by_name(column).ok_or_else(missing)?, feature)?;
+                Ok(cells.with_origin(column, None))
+            }
+        }
+    }
+}
+
 /// Encodes the input cells of micro-batches.
 pub struct EncodeStage<'a> {
     plan: &'a RunPlan,
-    dataset: Option<&'a Dataset>,
+    source: CellSource<'a>,
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
 }
 
 impl<'a> EncodeStage<'a> {
-    /// Makes the encoder of a plan, whose codecs use `threads` threads; `dataset` is `None` if the plan has no inputs.
-    pub fn new(
-        plan: &'a RunPlan,
-        threads: usize,
-        dataset: Option<&'a Dataset>,
-        codecs: &'a IndexMap<String, Codec>,
-    ) -> Self {
-        EncodeStage { plan, dataset, codecs, threads }
+    /// Makes the encoder of a plan, whose codecs use `threads` threads.
+    pub fn new(plan: &'a RunPlan, threads: usize, source: CellSource<'a>, codecs: &'a IndexMap<String, Codec>) -> Self {
+        EncodeStage { plan, source, codecs, threads }
     }
 
     /// Encodes each input column to an array.
@@ -46,10 +68,8 @@ impl<'a> EncodeStage<'a> {
             }
             // Cells that a node makes are read by the compute stage.
             let Some(input) = self.plan.inputs.get(from) else { continue };
-            let (Some(dataset), Some(rows)) = (self.dataset, &batch.input) else {
-                return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
-            };
-            let cells = dataset.cells(rows, &input.column)?;
+            let no_rows = || RunError::Internal(format!("step {} has no input rows", step.node));
+            let cells = self.source.cells(batch.input.as_ref().ok_or_else(no_rows)?, &input.column)?;
             let (array, failed) = watch::in_node(&step.node, || self.array(&step.op, cells))?;
             for (row, text) in failed {
                 batch.fail(row, &step.node, "cell", format!("column {}: {text}", input.column));

@@ -13,13 +13,13 @@ pub fn passes(plan: &RunPlan, order: &Order, column: &String) -> bool {
     (kept || is_draw) && !plan.outputs.contains_key(column)
 }
 
-/// Returns the features of all columns.
+/// Returns the features of all columns: the input columns that pass, and the outputs.
 ///
 /// # Errors
 /// An output is not a column.
-pub fn features(plan: &RunPlan, order: &Order, inputs: &Features) -> Result<Features> {
+pub fn features(plan: &RunPlan, passes: &dyn Fn(&String) -> bool, inputs: &Features) -> Result<Features> {
     let mut features = Features::default();
-    for (name, feature) in inputs.iter().filter(|(name, _)| passes(plan, order, name)) {
+    for (name, feature) in inputs.iter().filter(|(name, _)| passes(name)) {
         features.0.insert(name.clone(), feature.clone());
     }
     for (name, id) in &plan.outputs {

@@ -7,7 +7,7 @@ use anyflow_plan::plan::{Component, Model, Op, RunPlan, Type};
 use indexmap::IndexMap;
 
 use super::cut;
-use super::encode::EncodeStage;
+use super::encode::{CellSource, EncodeStage};
 use super::micro_batch::MicroBatch;
 use crate::plugin::{Codec, LoadedPlugins};
 use crate::{Result, RunError};
@@ -62,7 +62,7 @@ impl<'a> InputCells<'a> {
         let most = cut::micro_batch_rows(plan, (rows.end - rows.start).max(1)) as usize;
         let bound = Bound { rows: most, bytes: cut::MICRO_BATCH_BYTES };
         let columns = columns.map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
-        let encoder = EncodeStage::new(plan, threads, Some(dataset), &self.codecs);
+        let encoder = EncodeStage::new(plan, threads, CellSource::Dataset(dataset), &self.codecs);
         for read in dataset.read(columns.as_deref(), rows, bound)?.embedded(dataset) {
             let read = read?;
             let numbers: Vec<u64> = (read.first_row..).take(read.num_rows()).collect();

@@ -1,16 +1,13 @@
 //! The last stage: rows to committed shards.
 
-use std::sync::Arc;
-
-use anyflow_datasets::{Expected, FAILURES_FILE, Failure, Features, OutputDir, ShardWriter, column_from_cells};
+use anyflow_datasets::{Expected, FAILURES_FILE, Failure, Features, OutputDir, ShardWriter};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
-use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions};
-use arrow::datatypes::{Field, Schema};
 
 use super::causes::FailureCauses;
-use super::features::{features, passes};
+use super::features::passes;
 use super::micro_batch::MicroBatch;
+use super::output_rows::OutputRows;
 use super::stage::Totals;
 use crate::events::{Events, figures};
 use crate::{Result, RunError};
@@ -31,8 +28,7 @@ pub struct OutputWriter<'a> {
     order: &'a Order,
     output: &'a OutputDir,
     events: &'a Events,
-    /// Features of the output columns.
-    features: Features,
+    rows: OutputRows<'a>,
     shard: Option<OpenShard>,
     counts: Counts,
     /// Shards and rows written by this run.
@@ -74,9 +70,9 @@ impl<'a> OutputWriter<'a> {
     ) -> Result<Self> {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
-        let features = features(plan, order, inputs)?;
+        let rows = OutputRows::new(plan, move |column| passes(plan, order, column), inputs)?;
         let (passed, causes) = Default::default();
-        Ok(OutputWriter { plan, order, output, events, features, shard: None, counts, passed, causes })
+        Ok(OutputWriter { plan, order, output, events, rows, shard: None, counts, passed, causes })
     }
 
     /// Rows of committed shards, good or failed.
@@ -115,11 +111,11 @@ impl<'a> OutputWriter<'a> {
                 return Err(RunError::Internal(text));
             }
             None => {
-                let writer = self.output.shard(number, &self.features)?;
+                let writer = self.output.shard(number, &self.rows.features)?;
                 OpenShard { number, writer, failures: Vec::new(), rows: 0 }
             }
         };
-        let (good, failures) = self.rows(batch)?;
+        let (good, failures) = self.rows.of(batch)?;
         failures.iter().for_each(|failure| self.causes.add(failure));
         shard.writer.write(&good)?;
         shard.rows += rows;
@@ -155,48 +151,6 @@ impl<'a> OutputWriter<'a> {
         }
         let manifest = self.output.finish_under(license)?;
         Ok(RunSummary { rows: manifest.rows, failed: manifest.failures, shards: manifest.shards.len() as u64 })
-    }
-
-    /// The good rows of a micro-batch, and the failures of the others.
-    fn rows(&self, mut batch: MicroBatch) -> Result<(RecordBatch, Vec<Failure>)> {
-        let good: Vec<bool> = (0..batch.keys.len()).map(|row| !batch.failures.contains_key(&row)).collect();
-        let mask = BooleanArray::from(good.clone());
-        let input = batch.input.as_ref().map(|rows| arrow::compute::filter_record_batch(rows, &mask)).transpose()?;
-        let mut fields = Vec::new();
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        if let Some(input) = &input {
-            for (field, column) in input.schema().fields().iter().zip(input.columns()) {
-                if passes(self.plan, self.order, field.name()) {
-                    fields.push(field.clone());
-                    columns.push(column.clone());
-                }
-            }
-        }
-        for cells in batch.cells.values_mut() {
-            let mut rows = good.iter();
-            cells.retain(|_| rows.next().is_some_and(|good| *good));
-        }
-        for (index, (name, id)) in self.plan.outputs.iter().enumerate() {
-            let column = match batch.cells.get(id) {
-                Some(cells) => column_from_cells(cells, &self.features[name])?,
-                None => self.passed(id, input.as_ref())?,
-            };
-            // Cells are large; they leave memory with their last column.
-            if !self.plan.outputs.values().skip(index + 1).any(|later| later == id) {
-                batch.cells.shift_remove(id);
-            }
-            fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
-            columns.push(column);
-        }
-        let options = RecordBatchOptions::new().with_row_count(Some(mask.true_count()));
-        let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-        Ok((rows, batch.failures.into_values().collect()))
-    }
-
-    /// An input column that is also an output, possibly under another name.
-    fn passed(&self, id: &str, input: Option<&RecordBatch>) -> Result<ArrayRef> {
-        let found = self.plan.inputs.get(id).and_then(|of| input?.column_by_name(&of.column).cloned());
-        found.ok_or_else(|| RunError::Internal(format!("output value {id} is missing")))
     }
 }
 

@@ -19,7 +19,7 @@ impl Compute<'_> {
             Some(against) => cosines_of_rows(vectors, value(batch, against)?)?,
             None => self.classes[&step.node].cosines(vectors)?,
         };
-        let made = cosines.f_mul_scalar(self.factors[scorer])?.f_to_device(Device::Cpu)?;
+        let made = cosines.f_mul_scalar(self.networks.factors[scorer])?.f_to_device(Device::Cpu)?;
         if let Some(label) = label {
             let best = made.f_argmax(-1, false)?;
             if self.is_read(label) {
