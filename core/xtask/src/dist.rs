@@ -17,8 +17,14 @@ use crate::{process, setup};
 /// Programs in the folder `bin`.
 const PROGRAMS: [&str; 2] = ["anyflow", "anyflow-engine"];
 
+/// The profile of what is shipped. A wheel for tests may have another.
+pub const SHIPPED_PROFILE: &str = "compact";
+
 /// Packages that users do not need.
 const LEFT_OUT: [&str; 3] = ["xtask", "anyflow-tests", "anyflow-plugin-faulty"];
+
+/// The plugin among them.
+const FAULTY: &str = "anyflow_faulty";
 
 /// Files copied from the root.
 const DOCUMENTS: [&str; 3] = ["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
@@ -30,7 +36,7 @@ const NOT_SHIPPED: [&str; 2] = ["experiments", "trained"];
 const CONTENTS: [&str; 6] = ["bin", "plugins", "pipelines", DOCUMENTS[0], DOCUMENTS[1], DOCUMENTS[2]];
 
 /// Size limit in MB: 55 for programs and plugins, plus the weights of four systems.
-const LIMIT_BYTES: u64 = 90_000_000;
+pub const LIMIT_BYTES: u64 = 90_000_000;
 
 /// Builds the folder. A rename publishes it as a whole.
 ///
@@ -41,8 +47,8 @@ pub fn run(workspace: &Workspace, output: Option<PathBuf>) -> Result<()> {
     let output = output.unwrap_or_else(|| workspace.target.join("dist").join("anyflow"));
     let output = std::path::absolute(&output).with_context(|| format!("{} is not a path", output.display()))?;
     ensure_replaceable(&output)?;
-    setup::run(workspace)?;
-    let built = build(workspace)?;
+    let built = build(workspace, SHIPPED_PROFILE)?;
+    built.ensure_no_run_path()?;
 
     let parent = output.parent().context("the output cannot be the root of the file system")?;
     let cannot_write = || format!("cannot write to {}", parent.display());
@@ -61,9 +67,11 @@ pub fn run(workspace: &Workspace, output: Option<PathBuf>) -> Result<()> {
 
 /// The built files that go into the folder.
 #[derive(Debug, Default, PartialEq)]
-struct Built {
-    programs: Vec<PathBuf>,
-    plugins: Vec<PathBuf>,
+pub struct Built {
+    /// Both programs.
+    pub programs: Vec<PathBuf>,
+    /// The libraries of the shipped plugins.
+    pub plugins: Vec<PathBuf>,
 }
 
 impl Built {
@@ -73,10 +81,19 @@ impl Built {
         let is = |kind: &str| artifact.target.kind.iter().any(|own| own == kind);
         if is("bin") && PROGRAMS.contains(&artifact.target.name.as_str()) {
             self.programs.extend(artifact.executable);
-        } else if is("cdylib") {
+        } else if is("cdylib") && artifact.target.name != FAULTY {
             self.plugins
                 .extend(artifact.filenames.into_iter().filter(|file| file.extension().is_some_and(|e| e == "so")));
         }
+    }
+
+    /// Refuses files with a run path.
+    ///
+    /// # Errors
+    ///
+    /// A file has one, or cannot be read.
+    pub fn ensure_no_run_path(&self) -> Result<()> {
+        self.programs.iter().chain(&self.plugins).try_for_each(|file| ensure_no_run_path(file))
     }
 }
 
@@ -94,8 +111,14 @@ struct Target {
     name: String,
 }
 
-fn build(workspace: &Workspace) -> Result<Built> {
-    let mut command = build_command(workspace.cargo());
+/// Sets up and builds both programs and all shipped plugins.
+///
+/// # Errors
+///
+/// The set-up or the build fails.
+pub fn build(workspace: &Workspace, profile: &str) -> Result<Built> {
+    setup::run(workspace)?;
+    let mut command = build_command(workspace.cargo(), profile);
     process::announce(&command);
     let mut running = command.spawn().context("cannot start cargo")?;
     let mut built = Built::default();
@@ -109,11 +132,13 @@ fn build(workspace: &Workspace) -> Result<Built> {
 
 /// In a checkout, programs find libtorch next to the target folder by a run path. Shipped programs must not have one:
 /// where they are unpacked, it could lead to a folder that others control. `anyflow` tells the engine where libtorch
-/// is.
-fn build_command(mut command: Command) -> Command {
-    command.env("CARGO_ENCODED_RUSTFLAGS", "");
-    command.args(["build", "--profile", "compact", "--workspace"]);
-    command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
+/// is. Other profiles build the same as `cargo build --workspace`, so that nothing is compiled again.
+fn build_command(mut command: Command, profile: &str) -> Command {
+    command.args(["build", "--profile", profile, "--workspace"]);
+    if profile == SHIPPED_PROFILE {
+        command.env("CARGO_ENCODED_RUSTFLAGS", "");
+        command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));
+    }
     command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
     command
 }
@@ -128,8 +153,12 @@ fn ensure_no_run_path(file: &Path) -> Result<()> {
     Ok(())
 }
 
-fn fill(folder: &Path, built: &Built, root: &Path) -> Result<()> {
-    built.programs.iter().chain(&built.plugins).try_for_each(|file| ensure_no_run_path(file))?;
+/// Copies the built files, the documents and the pipelines into the folder.
+///
+/// # Errors
+///
+/// A file cannot be read or written.
+pub fn fill(folder: &Path, built: &Built, root: &Path) -> Result<()> {
     copy_all(&built.programs, &folder.join("bin"))?;
     copy_all(&built.plugins, &folder.join("plugins"))?;
     copy_all(&DOCUMENTS.map(|name| root.join(name)), folder)?;
@@ -190,7 +219,7 @@ fn size_bytes(path: &Path) -> Result<u64> {
 }
 
 /// Megabytes with two decimals.
-fn megabytes(bytes: u64) -> String {
+pub fn megabytes(bytes: u64) -> String {
     format!("{}.{:02}", bytes / 1_000_000, bytes % 1_000_000 / 10_000)
 }
 
@@ -228,6 +257,7 @@ mod tests {
         built.add(&message("bin", "other", &["/t/other"], Some("/t/other")));
         built.add(&message("bin", "anyflow", &["/t/anyflow"], Some("/t/anyflow")));
         built.add(&message("cdylib", "anyflow_image", &["/t/libanyflow_image.so", "/t/libanyflow_image.rlib"], None));
+        built.add(&message("cdylib", FAULTY, &["/t/libanyflow_faulty.so"], None));
         built.add(r#"{"reason":"build-finished","success":true}"#);
         built.add("not JSON");
         let expected = Built { programs: vec!["/t/anyflow".into()], plugins: vec!["/t/libanyflow_image.so".into()] };
@@ -267,7 +297,7 @@ mod tests {
 
     #[test]
     fn shipped_programs_have_no_run_path() {
-        let command = build_command(Command::new("cargo"));
+        let command = build_command(Command::new("cargo"), SHIPPED_PROFILE);
         let flags = command.get_envs().find(|(name, _)| *name == "CARGO_ENCODED_RUSTFLAGS");
         assert_eq!(flags.and_then(|(_, value)| value), Some("".as_ref()));
         let folder = tempfile::tempdir().unwrap();

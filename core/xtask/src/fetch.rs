@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use zip::result::ZipError;
 
-use crate::{cache, libtorch, wheel};
+use crate::{cache, libtorch, torch_wheel};
 
 /// The wheels by name and hash, so that every machine gets the same bytes. That of torch is for Python 3.11, but the
 /// parts that we take do not depend on Python.
@@ -139,14 +139,14 @@ fn unpack(folder: &Path, tree: &Path) -> Result<(), FetchError> {
     let entries = fs::read_dir(folder).map_err(writing(folder))?;
     for wheel in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "whl"))
     {
-        wheel::unpack(&wheel, tree).map_err(|source| FetchError::Wheel { wheel: wheel.clone(), source })?;
+        torch_wheel::unpack(&wheel, tree).map_err(|source| FetchError::Wheel { wheel: wheel.clone(), source })?;
     }
     for (file, text) in [("lib/libtorch.so", LIBTORCH_SCRIPT), ("build-version", libtorch::VERSION)] {
         let path = tree.join(file);
         fs::write(&path, text).map_err(writing(&path))?;
     }
-    let is_missing = |entry: &&str| !wheel::place(entry).is_some_and(|place| tree.join(place).is_file());
-    wheel::LIBRARIES.into_iter().find(is_missing).map_or(Ok(()), |entry| Err(FetchError::Missing(entry)))
+    let is_missing = |entry: &&str| !torch_wheel::place(entry).is_some_and(|place| tree.join(place).is_file());
+    torch_wheel::LIBRARIES.into_iter().find(is_missing).map_or(Ok(()), |entry| Err(FetchError::Missing(entry)))
 }
 
 /// If a concurrent run was faster, its copy stays.

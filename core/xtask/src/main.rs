@@ -1,7 +1,7 @@
 //! `cargo xtask`: set-up and developer commands.
 //!
 //! Runs before anything else can be built, so it depends on none of our crates and not on libtorch. One file per
-//! command, and one per noun: [`cache`], [`fetch`], [`libtorch`], [`link`], [`process`], [`python`], [`wheel`],
+//! command, and one per noun: [`cache`], [`fetch`], [`libtorch`], [`link`], [`process`], [`python`], [`torch_wheel`],
 //! [`workspace`].
 #![allow(clippy::print_stdout, reason = "a command-line program prints to standard output")]
 
@@ -25,6 +25,7 @@ mod python;
 mod sanitize;
 mod setup;
 mod test;
+mod torch_wheel;
 mod wheel;
 mod workspace;
 
@@ -96,6 +97,8 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
     },
+    /// Build the Python wheel: the same files and the package `anyflow`, for any torch of the right version
+    Wheel(wheel::Options),
 }
 
 fn main() -> ExitCode {
@@ -122,6 +125,7 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Fuzz(options) => fuzz::run(&workspace, &options)?,
         Verb::Header { check } => header::run(&workspace, check)?,
         Verb::Dist { output } => dist::run(&workspace, output)?,
+        Verb::Wheel(options) => wheel::run(&workspace, &options)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,5 @@
-//! A Python with pyarrow, for the tests that read our Parquet files with another implementation.
+//! A Python with pyarrow and the packages that users have, for the tests of the Python package and those that read our
+//! Parquet files with another implementation.
 
 use std::env;
 use std::fs;
@@ -12,8 +13,11 @@ use crate::cache;
 /// The variable that tells tests where it is.
 pub const VARIABLE: &str = "ANYFLOW_PYTHON";
 
-/// The installed version.
-const PYARROW: &str = "23.0.1";
+/// What is installed.
+const REQUIREMENTS: &str = include_str!("../../python/tests/requirements.txt");
+
+/// Its copy in the environment: another list makes another environment.
+const INSTALLED: &str = "requirements.txt";
 
 /// Returns the interpreter: the user's if `ANYFLOW_PYTHON` is set, else the one in the cache, which is created if
 /// needed. `None` without Python or network: a warning says so, and only the tests that need it fail.
@@ -24,7 +28,7 @@ pub fn interpreter() -> Option<PathBuf> {
     match cached() {
         Ok(interpreter) => Some(interpreter),
         Err(error) => {
-            eprintln!("warning: no Python with pyarrow {PYARROW} for the tests that read Parquet with it: {error:#}");
+            eprintln!("warning: no Python with pyarrow for the tests that need it: {error:#}");
             eprintln!("warning: set {VARIABLE} to an interpreter that has it, or expect those tests to fail");
             None
         }
@@ -34,8 +38,8 @@ pub fn interpreter() -> Option<PathBuf> {
 fn cached() -> Result<PathBuf> {
     let cache = cache::folder()?;
     let folder = cache.join("python");
-    if !has_pyarrow(&folder) {
-        println!("pyarrow {PYARROW} is installed once into {}", folder.display());
+    if !is_current(&folder) {
+        println!("pyarrow and other Python packages are installed once into {}", folder.display());
         let work = cache::temporary(&cache)?;
         let fresh = work.path().join("python");
         make(&fresh)?;
@@ -48,10 +52,10 @@ fn interpreter_in(folder: &Path) -> PathBuf {
     folder.join("bin").join("python")
 }
 
-fn has_pyarrow(folder: &Path) -> bool {
-    let version =
-        output(Command::new(interpreter_in(folder)).args(["-c", "import pyarrow; print(pyarrow.__version__)"]));
-    version.is_ok_and(|version| version == PYARROW)
+fn is_current(folder: &Path) -> bool {
+    let installed = fs::read_to_string(folder.join(INSTALLED));
+    let works = || output(Command::new(interpreter_in(folder)).args(["-c", "import pyarrow"])).is_ok();
+    installed.is_ok_and(|list| list == REQUIREMENTS) && works()
 }
 
 /// Makes an environment whose packages the outer pip installs: a pip of its own would need a Debian package more, and
@@ -61,11 +65,13 @@ fn make(folder: &Path) -> Result<()> {
     let packages = output(
         Command::new(interpreter_in(folder)).args(["-c", "import sysconfig; print(sysconfig.get_path('platlib'))"]),
     )?;
-    let pyarrow = format!("pyarrow=={PYARROW}");
+    let list = folder.join(INSTALLED);
+    fs::write(&list, REQUIREMENTS).with_context(|| format!("cannot write {}", list.display()))?;
     output(
         Command::new("python3")
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-cache-dir"])
-            .args(["--no-deps", "--only-binary", ":all:", "--target", &packages, &pyarrow])
+            .args(["--only-binary", ":all:", "--target", &packages, "--requirement"])
+            .arg(&list)
             .env("TMPDIR", folder.parent().unwrap_or(folder)),
     )?;
     Ok(())
@@ -79,7 +85,7 @@ fn publish(fresh: &Path, folder: &Path, old: &Path) -> Result<()> {
     }
     match fs::rename(fresh, folder) {
         // Another run may have been faster.
-        Err(_) if has_pyarrow(folder) => Ok(()),
+        Err(_) if is_current(folder) => Ok(()),
         published => published.with_context(|| format!("cannot make {}", folder.display())),
     }
 }

@@ -1,0 +1,195 @@
+"""The commands besides ``run``: each is a function, and returns what the program prints as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anyflow import program
+from anyflow.arguments import StrPath, options, settings
+from anyflow.errors import Problem, problems_from
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A file without mistakes."""
+
+    #: ``pipeline``, ``model``, ``training`` or ``evaluation``.
+    kind: str
+    #: What is allowed but probably not intended.
+    warnings: tuple[Problem, ...]
+    #: Columns of the input that outputs of the pipeline replace.
+    replaced_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a command would do."""
+
+    #: The plan that the engine receives.
+    job: Mapping[str, Any]
+    #: The steps, for people.
+    text: str
+    #: The graph as an SVG image, which notebooks show.
+    svg: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished training or evaluation."""
+
+    #: Its folder.
+    path: Path
+    #: Its figures.
+    result: Mapping[str, Any]
+
+
+def check(file: StrPath, *, input: StrPath | None = None, data: StrPath | None = None, **overrides: object) -> Checked:
+    """Finds every mistake in a pipeline, model, training or evaluation; needs no GPU, no libtorch and no weights.
+
+    Args:
+        file: The YAML file.
+        input: Parquet files whose columns a pipeline must fit.
+        data: The folder of the datasets that a training or evaluation names.
+        overrides: Values in place of the file's, as for `run`.
+
+    Raises:
+        FilesError: With all mistakes in ``problems``.
+    """
+    given = options({"input": input, "data": data})
+    report = program.call(["check", str(file), *given, *settings(overrides)])
+    warnings = problems_from(report.get("warnings", []))
+    return Checked(report["kind"], warnings, tuple(report.get("replaced_columns", [])))
+
+
+def plan(file: StrPath, *, data: StrPath | None = None, **overrides: object) -> Plan:
+    """Compiles a pipeline, training or evaluation, without running it.
+
+    Args:
+        file: The YAML file.
+        data: The folder of the datasets that a training or evaluation names.
+        overrides: Values in place of the file's, as for `run`.
+
+    Raises:
+        FilesError: With all mistakes in ``problems``.
+    """
+    command = ["plan", str(file), *options({"data": data}), *settings(overrides)]
+    # The first call is the one that reports errors as values.
+    job = program.call(command)
+    return Plan(job, program.text(command), program.text([*command, "--format=svg"]))
+
+
+def train(
+    file: StrPath,
+    output: StrPath,
+    *,
+    data: StrPath | None = None,
+    seed: int | None = None,
+    readers: int | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    memory: str | None = None,
+    timeout: float | None = None,
+    **overrides: object,
+) -> Finished:
+    """Trains a model; the same call resumes a training that was interrupted.
+
+    Args:
+        file: The training (YAML).
+        output: Folder for checkpoints and metrics.
+        data: The folder of the datasets that the file names. By default the file's folder.
+        seed: In place of the file's seed.
+        readers: Threads that encode rows; the weights do not depend on it.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: By default all cores.
+        memory: Limit such as ``4G``. By default a quarter of the machine's.
+        timeout: Seconds that a call into a plugin may take. By default any.
+        overrides: Values in place of the file's, as for `run`.
+
+    Raises:
+        AnyflowError: See its subclasses.
+    """
+    given = options(
+        {
+            "output": output,
+            "data": data,
+            "seed": seed,
+            "readers": readers,
+            "device": device,
+            "threads": threads,
+            "memory": memory,
+            "timeout": timeout,
+        }
+    )
+    return Finished(Path(output), program.call(["train", str(file), *given, *settings(overrides)]))
+
+
+def eval(
+    file: StrPath,
+    output: StrPath,
+    *,
+    data: StrPath | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    memory: str | None = None,
+    timeout: float | None = None,
+    **overrides: object,
+) -> Finished:
+    """Evaluates a model on held-out rows.
+
+    Args:
+        file: The evaluation (YAML).
+        output: Folder for the results.
+        data: The folder of the datasets that the file names. By default the file's folder.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: By default all cores.
+        memory: Limit such as ``4G``. By default a quarter of the machine's.
+        timeout: Seconds that a call into a plugin may take. By default any.
+        overrides: Values in place of the file's, as for `run`.
+
+    Raises:
+        AnyflowError: See its subclasses.
+    """
+    given = options(
+        {"output": output, "data": data, "device": device, "threads": threads, "memory": memory, "timeout": timeout}
+    )
+    return Finished(Path(output), program.call(["eval", str(file), *given, *settings(overrides)]))
+
+
+def adopt(folder: StrPath, output: StrPath, *, variant: str | None = None, like: str | None = None) -> str:
+    """Writes the model file of a published model. The weights stay where they are.
+
+    Args:
+        folder: The model, as diffusers or transformers write it.
+        output: The model file to write (YAML).
+        variant: Variant of the weights, such as ``fp16``.
+        like: Family of a folder without a configuration, such as ``taesd``.
+
+    Returns:
+        The text of the model file.
+
+    Raises:
+        FilesError: The folder holds no model that Anyflow knows.
+    """
+    given = options({"output": output, "variant": variant, "like": like})
+    return program.call(["adopt", str(folder), *given])["model"]
+
+
+def explain(key: str) -> str:
+    """Explains a key or kind of the YAML files, or the code of an error.
+
+    Raises:
+        FilesError: There is no such key or code.
+    """
+    return program.text(["explain", key])
+
+
+def doctor() -> Mapping[str, Any]:
+    """Checks everything that a run needs: ``ready`` is true if a run can work; the other entries are findings."""
+    return program.call(["doctor"])

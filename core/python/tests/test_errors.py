@@ -1,0 +1,144 @@
+"""What goes wrong is an exception with code, file, line and message."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+import unittest
+from pathlib import Path
+
+import anyflow
+import pyarrow.parquet as pq
+from project import NUMBERS, copied, variable
+
+MODEL = """anyflow: 1
+name: m
+checkpoint: trained/model.safetensors
+streams: {numbers: {codec: ends/number, module: faults/copy, latent: [1]}}
+denoisers: {only: {over: [numbers], network: {kind: residual-mlp, width: 8, blocks: 1}, predict: x0}}
+"""
+TRAINING = """anyflow: 1
+name: t
+model: model.yaml
+sources: {rows: rows.parquet}
+data: {all: {columns: {numbers: rows.value}}}
+stages: [{name: statistics, objective: {kind: statistics}, data: all}]
+"""
+PIPELINE = """anyflow: 1
+name: p
+model: model.yaml
+inputs: {seen: {modality: text, column: value}}
+nodes:
+  within: {encode: faults/copy, from: seen}
+  back: {decode: faults/copy, from: within}
+outputs: {value: back}
+"""
+
+
+class Errors(unittest.TestCase):
+    def test_every_mistake_has_its_place(self) -> None:
+        with copied() as project:
+            file = project / "pipeline.yaml"
+            text = file.read_text().replace("scaled/copy, from: seen", "scaled/copi, from: seen")
+            file.write_text(text.replace("joint.numbers", "joint.number"))
+            with self.assertRaises(anyflow.FilesError) as caught:
+                anyflow.run(file, NUMBERS / "rows.parquet", project / "out")
+        error = caught.exception
+        self.assertEqual((error.code, error.exit_code, error.file), ("plan", 2, str(file)))
+        lines = [text.splitlines()[problem.line - 1][problem.column - 1 :] for problem in error.problems]
+        self.assertEqual(error.line, error.problems[0].line)
+        self.assertEqual(error.column, error.problems[0].column)
+        self.assertTrue(lines[0].startswith("scaled/copi"), lines)
+        self.assertTrue(lines[1].startswith("joint.number"), lines)
+        self.assertIn("scaled/copy", error.problems[0].message)
+        for problem in error.problems:
+            self.assertIn(problem.code, anyflow.explain(problem.code))
+            self.assertIn(str(problem), str(error))
+
+    def test_a_missing_file_is_named(self) -> None:
+        with self.assertRaises(anyflow.FilesError) as caught:
+            anyflow.check("absent.yaml")
+        self.assertEqual(caught.exception.code, "read")
+        self.assertIn("absent.yaml", str(caught.exception))
+        self.assertIsNone(caught.exception.line)
+
+    def test_a_wrong_option_is_an_error_of_its_own(self) -> None:
+        with self.assertRaises(anyflow.FilesError) as caught:
+            anyflow.run(NUMBERS / "pipeline.yaml", NUMBERS / "rows.parquet", shard_rows=0)
+        self.assertEqual(caught.exception.code, "usage")
+        self.assertIn("--shard-rows", str(caught.exception))
+
+    def test_errors_travel_between_processes(self) -> None:
+        with self.assertRaises(anyflow.FilesError) as caught:
+            anyflow.check("absent.yaml")
+        copy = pickle.loads(pickle.dumps(caught.exception))
+        self.assertIsInstance(copy, anyflow.FilesError)
+        self.assertEqual((copy.code, copy.message), (caught.exception.code, caught.exception.message))
+
+    def test_a_missing_program_says_what_to_do(self) -> None:
+        with variable("ANYFLOW_PROGRAM", "/no/such/program"), self.assertRaises(anyflow.AnyflowError) as caught:
+            anyflow.doctor()
+        self.assertIn("ANYFLOW_PROGRAM", str(caught.exception))
+
+
+class Crashes(unittest.TestCase):
+    def test_a_crash_of_a_plugin_is_an_exception_that_names_it(self) -> None:
+        with copied() as project:
+            for name, text in [("model.yaml", MODEL), ("train.yaml", TRAINING), ("pipeline.yaml", PIPELINE)]:
+                (project / name).write_text(text)
+            anyflow.train(project / "train.yaml", project / "trained", threads=1)
+            data = pq.read_table(NUMBERS / "rows.parquet")
+            with variable("ENDS", "encode crash"), self.assertRaises(anyflow.PluginError) as caught:
+                anyflow.run(project / "pipeline.yaml", data, threads=1)
+            # The same call without the crash: this process is as good as before.
+            self.assertEqual(len(anyflow.run(project / "pipeline.yaml", data, threads=1)), 24)
+        death = caught.exception.death
+        assert death is not None
+        self.assertEqual((death.plugin, death.component, death.signal), ("ends", "ends/number", 11))
+
+
+class Interrupts(unittest.TestCase):
+    #: Runs a pipeline that takes far longer than the test waits.
+    SCRIPT = """
+import sys
+import anyflow
+import pyarrow as pa
+
+batches = (pa.RecordBatch.from_pydict({"value": [float(n) for n in range(50_000)]}) for _ in range(40))
+anyflow.run(sys.argv[1], batches, sys.argv[2], threads=1, shard_rows=64, batch_rows=4)
+"""
+
+    def test_an_interrupt_ends_the_programs(self) -> None:
+        with copied() as project:
+            out = project / "out"
+            command = [sys.executable, "-c", self.SCRIPT, str(project / "pipeline.yaml"), str(out)]
+            process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            deadline = time.monotonic() + 120
+            while not list(out.glob("commits/*.json")):
+                self.assertIsNone(process.poll(), "it ends before the interrupt")
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            _, complaints = process.communicate(timeout=60)
+            self.assertIn("KeyboardInterrupt", complaints)
+            self.assertEqual(_processes_with(str(project)), [])
+            self.assertFalse((out / "manifest.json").exists())
+
+
+def _processes_with(argument: str) -> list[str]:
+    """The processes whose command line contains a text."""
+    found: list[str] = []
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
+        except OSError:
+            continue
+        if argument in line and folder.name != str(os.getpid()):
+            found.append(line)
+    return found
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,3 @@
+from pyarrow import Table
+
+def embed_table_storage(table: Table) -> Table: ...

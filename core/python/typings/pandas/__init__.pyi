@@ -1,0 +1,9 @@
+from collections.abc import Mapping
+from typing import Any
+
+class DataFrame:
+    columns: Any
+    shape: tuple[int, int]
+    def __init__(self, data: Mapping[str, Any]) -> None: ...
+    def __getitem__(self, key: Any) -> Any: ...
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any: ...
