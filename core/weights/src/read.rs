@@ -43,9 +43,9 @@ pub(crate) fn read_known<E: From<WeightsError>>(
     known: Option<String>,
     each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
-    let size_bytes = size(&file)?;
+    let (size_bytes, is_known) = (size(&file)?, known.is_some());
     let mut file = Hashed::new(BufReader::with_capacity(BUFFER_BYTES, file), known);
-    let content = tensors(&mut file, size_bytes, file.known.is_some(), each)?;
+    let content = tensors(&mut file, size_bytes, is_known, each)?;
     Ok(content.summary(file))
 }
 
