@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn a_refusal_names_the_word_and_the_vocabulary() {
         let codec = codec(&["", "a", "red", "seven"], 3).unwrap();
-        let text = |text| there_and_back(&codec, text).unwrap_err().to_string();
+        let text = |text: &str| there_and_back(&codec, text).unwrap_err().to_string();
         let listed = "is not in the vocabulary: `a` `red` `seven`; `text/bytes` takes any text";
         assert_eq!(text("a rd seven"), format!("`rd` {listed}"));
         assert_eq!(text(&"é".repeat(100_000)), format!("`{}...` {listed}", "é".repeat(32)));
