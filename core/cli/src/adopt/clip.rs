@@ -58,7 +58,7 @@ fn image(folder: &ModelFolder, config: &Config, vector: i64) -> Result<Keys> {
         ("num_attention_heads", json!(config.get("num_attention_heads", 12, COUNT)?)),
         ("hidden_act", json!(text_encoder::activation(config)?)),
         ("patch_size", json!(patch)),
-        ("intermediate_size", unless(inner, 4 * width)),
+        ("intermediate_size", json!(inner)),
         ("layer_norm_eps", unless(eps, 1e-5)),
         ("projection_dim", json!(vector)),
         ("image_mean", mean),

@@ -46,7 +46,7 @@ pub(super) fn tower(config: &Config, layer: Layer, has_projection: bool) -> Resu
         ("num_hidden_layers", json!(config.get("num_hidden_layers", 12, COUNT)?)),
         ("num_attention_heads", json!(config.get("num_attention_heads", 8, COUNT)?)),
         ("hidden_act", json!(activation(config)?)),
-        ("intermediate_size", unless(inner, 4 * width)),
+        ("intermediate_size", json!(inner)),
         ("vocab_size", unless(words, 49408)),
         ("max_position_embeddings", unless(length, 77)),
         ("layer_norm_eps", unless(eps, 1e-5)),
