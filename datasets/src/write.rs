@@ -289,7 +289,7 @@ mod tests {
         let large = row_bytes(&blobs(8, 1 << 20).project(&[0, 1]).unwrap());
         assert!((1 << 20..(1 << 20) + 64).contains(&large), "{large}");
         assert!(row_bytes(&blobs(100, 1)) < 64);
-        assert_eq!(row_bytes(&blobs(0, 1)), 1);
+        assert_eq!(row_bytes(&blobs(0, 1).project(&[0]).unwrap()), 1);
     }
 
     #[test]
