@@ -117,7 +117,7 @@ impl Pipeline {
         })?;
         let model = &self.plan.model;
         let codec = model.streams.get(stream).map(|stream| &stream.codec);
-        codec.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.codec))
+        codec.or_else(|| model.encoded(stream).map(|prompt| &prompt.codec))
     }
 }
 
