@@ -22,7 +22,7 @@ fn url(server: &Server) -> String {
 }
 
 fn ready(browser: &mut Browser) {
-    browser.wait("document.body.dataset.ready === 'yes'");
+    browser.wait("document.body?.dataset.ready === 'yes'");
 }
 
 fn choose(browser: &mut Browser, name: &str) {
@@ -236,7 +236,7 @@ fn the_page_asks_for_the_token() {
     let arguments = ["--token-file", token.to_str().unwrap()];
     let server = Server::start(&folder.path().join("state"), &PIPELINES[..1], &arguments);
     let mut browser = Browser::open(&program, &url(&server), 1280, 900);
-    browser.wait("document.querySelector('#token').open");
+    browser.wait("document.querySelector('#token')?.open");
     browser.value(
         "document.querySelector('#secret').value = 'a secret of the test'; document.querySelector('#enter').click()",
     );
