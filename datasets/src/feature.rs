@@ -88,12 +88,16 @@ impl Feature {
         }
     }
 
-    /// Reads what a codec declares of its cells: `Image`, `Value(string)`, `List(Value(float32))`; `None` for other texts.
+    /// Reads what a codec declares of its cells: `Image`, `Value(string)`, `List(Value(float32))`, or with a fixed length
+    /// `List(Value(float32), 384)`; `None` for other texts.
     pub fn declared(text: &str) -> Option<Feature> {
         let call = text.split_once('(').and_then(|(name, rest)| Some((name, rest.strip_suffix(')')?)));
         match (text, call) {
             (_, Some(("Value", dtype))) => Some(Feature::Value(dtype.into())),
-            (_, Some(("List", item))) => Some(Feature::List(Box::new(Feature::declared(item)?))),
+            (_, Some(("List", item))) => match item.rsplit_once(", ").map(|(item, length)| (item, length.parse())) {
+                Some((item, Ok(length))) => Some(json::fixed_list(&Feature::declared(item)?, length)),
+                _ => Some(Feature::List(Box::new(Feature::declared(item)?))),
+            },
             ("Image", _) => Some(Feature::Image),
             ("Audio", _) => Some(Feature::Audio { sampling_rate: None }),
             ("Video", _) => Some(Feature::Video),

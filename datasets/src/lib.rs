@@ -91,7 +91,8 @@ pub use output::{
 };
 pub use pair::{KeyJoin, Paired, join, pair};
 pub use read::{
-    Batches, Bound, Content, Dataset, Embedded, RowBatch, SelectedBatch, SelectedRows, TakenRows, UnreadableRow,
+    Batches, Bound, Content, Dataset, Embedded, FileVersion, RowBatch, SelectedBatch, SelectedRows, TakenRows,
+    UnreadableRow,
 };
 pub use row_set::RowSet;
 pub use split::{SplitFile, SplitPart, SplitResult, Splitting, split};

@@ -37,6 +37,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 
 pub use batches::Batches;
 pub use embed::Embedded;
+pub use hash_cache::FileVersion;
 pub use identity::Content;
 use join::Joined;
 pub(crate) use part::Part;

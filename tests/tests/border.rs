@@ -204,11 +204,11 @@ fn refusal(path: &str) -> String {
 
 #[test]
 fn incompatible_plugins_are_refused_with_both_versions() {
-    let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[9,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,5]"#, r#""abi":[9,0]"#);
     let text = refusal(&path);
-    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.4") && text.contains("rebuild"), "{text}");
+    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.5") && text.contains("rebuild"), "{text}");
     // A plugin of an earlier minor has fewer functions, and these are used.
-    let (_folder, path) = patched("label", r#""abi":[1,4]"#, r#""abi":[1,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,5]"#, r#""abi":[1,0]"#);
     assert!(LoadedPlugins::default().load(&path).is_ok());
     let (_folder, path) = patched("image", r#""libtorch":"2.11.0""#, r#""libtorch":"2.10.0""#);
     let text = refusal(&path);

@@ -10,12 +10,12 @@ use serde_json::json;
 use tch::Device;
 
 const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\ncat\ndog\n##s\nand\n";
-const MODEL: &str = "anyflow: 1\nname: small\ncheckpoint: {streams.text.module: {from: bert.safetensors, part: ''}}\nstreams:\n  \
-                     text:\n    codec: {use: tokens/wordpiece, files: words, length: 6}\n    module: {use: bert/text, hidden_size: 8, \
-                     num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 16, vocab_size: 9, max_position_embeddings: 8}\n    \
-                     latent: [1, 8]\n";
+const MODEL: &str = "anyflow: 1\nname: small\ncheckpoint: {prompts.words: {from: bert.safetensors, map: bert}}\nprompts:\n  \
+                     words:\n    codec: {use: tokens/wordpiece, files: words, length: 6}\n    module: {use: bert/text, hidden_size: 8, \
+                     num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 16, vocab_size: 9, max_position_embeddings: 8, \
+                     normalize: true}\n    tokens: [6, 8]\n    vector: [8]\n";
 const PIPELINE: &str = "anyflow: 1\nname: embeddings\nmodel: model.yaml\ninputs: {text: {modality: text}}\nnodes:\n  \
-                        meaning: {encode: bert/text, from: text}\noutputs: {embedding: meaning}\n";
+                        meaning: {embed: words, from: text}\noutputs: {embedding: meaning.pooled, states: meaning}\n";
 const TEXTS: [&str; 5] = ["a cat", " A  CAT", "a dog", "", "cats and dogs and cats"];
 
 fn workspace() -> Workspace {
@@ -26,7 +26,7 @@ fn workspace() -> Workspace {
     let cells = TEXTS.iter().map(|text| Some(OwnedCell::Utf8((*text).into()))).collect();
     workspace.column("texts", "text", Feature::Value("string".into()), cells);
     let sizes = json!({
-        "length": 6, "vectors": 1, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "length": 6, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
         "intermediate_size": 16, "vocab_size": 9, "max_position_embeddings": 8, "type_vocab_size": 2,
         "layer_norm_eps": 1e-12, "pooling": "mean", "normalize": true
     });
@@ -45,12 +45,13 @@ fn run(workspace: &Workspace) -> Output {
     anyflow(["run".into(), file, "--input".into(), input, "--output".into(), output])
 }
 
-fn vectors(workspace: &Workspace) -> Vec<Vec<f64>> {
+/// The numbers of each row of a column.
+fn numbers(workspace: &Workspace, column: &str) -> Vec<Vec<f64>> {
     let values = |cell: OwnedCell| match cell {
         OwnedCell::List(list) => list.as_list().values().to_vec(),
         other => panic!("{other:?} is no list"),
     };
-    workspace.cells("out", "embedding").into_iter().map(values).collect()
+    workspace.cells("out", column).into_iter().map(values).collect()
 }
 
 #[test]
@@ -58,7 +59,8 @@ fn texts_become_vectors_of_length_one() {
     let workspace = workspace();
     let told = run(&workspace).ok();
     assert_eq!(told.err.matches("tokens/wordpiece: 1 of 5 texts were cut to 6 tokens").count(), 1, "{}", told.err);
-    let vectors = vectors(&workspace);
+    let vectors = numbers(&workspace, "embedding");
+    assert!(numbers(&workspace, "states").iter().all(|states| states.len() == 6 * 8));
     for vector in &vectors {
         let length = vector.iter().map(|x| x * x).sum::<f64>().sqrt();
         assert!(vector.len() == 8 && (length - 1.0).abs() < 1e-5, "{vector:?}");

@@ -17,23 +17,24 @@ fn printed(text: &str) -> String {
 
 /// Where published models are.
 const PRETRAINED: &str = "pipelines/pretrained";
-const PRETRAINED_MODELS: [&str; 5] = ["minilm.yaml", "sd15-inpainting.yaml", "sd15.yaml", "taef2.yaml", "taesd.yaml"];
+const PRETRAINED_MODELS: [&str; 7] =
+    ["clip.yaml", "minilm.yaml", "sd15-inpainting.yaml", "sd15.yaml", "sdxl.yaml", "taef2.yaml", "taesd.yaml"];
 
-/// A copy of the published models with an empty file in the place of each of their weights, which are not in the tree: a
+/// A copy of the published models with an empty file in the place of each file that they name, which are not in the tree: a
 /// plan needs their names only.
 fn pretrained() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join(PRETRAINED);
-    std::fs::create_dir_all(copy.join("weights")).unwrap();
-    let original = Path::new(ROOT).join(PRETRAINED);
-    for file in files_below(&original, "yaml") {
+    std::fs::create_dir_all(&copy).unwrap();
+    for file in files_below(&Path::new(ROOT).join(PRETRAINED), "yaml") {
         std::fs::copy(&file, copy.join(file.file_name().unwrap())).unwrap();
-    }
-    let script = std::fs::read_to_string(original.join("fetch.sh")).unwrap();
-    for call in script.lines().filter_map(|line| line.trim_start().strip_prefix("fetch ")) {
-        let file = copy.join("weights").join(call.split(' ').next().unwrap());
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(file, "").unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let named = text.split(": ").skip(1).filter(|rest| rest.starts_with("weights/"));
+        for path in named.filter_map(|rest| rest.split([',', '}', '\n']).next()) {
+            let path = copy.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
     }
     folder
 }
@@ -98,6 +99,8 @@ fn codes_of_errors_are_explained() {
     );
     let text = anyflow(["explain", "unknown-key"]).ok().out;
     assert!(text.starts_with("unknown-key\n") && text.contains("example") && text.contains("cure"), "{text}");
+    let text = anyflow(["explain", "weights.pointer"]).ok().out;
+    assert!(text.contains("git lfs pull"), "{text}");
     let json = anyflow(["explain", "missing-key", "--json"]).ok().json();
     assert_eq!(json["code"], "missing-key");
 }

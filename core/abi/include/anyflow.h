@@ -150,7 +150,7 @@ static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 #define ANYFLOW_ABI_MAJOR 1
 
 /* Grows with every addition. */
-#define ANYFLOW_ABI_MINOR 4
+#define ANYFLOW_ABI_MINOR 5
 
 /* Name of the exported static, of type AnyflowEntry. */
 #define ANYFLOW_ENTRY_SYMBOL "anyflow_entry"
@@ -379,6 +379,9 @@ typedef struct AnyflowTorchInterface {
  * for scorers. Since ABI 1.4.
  */
 #define ANYFLOW_ROLE_PERCEPTUAL 7u
+
+/* Array -> vector of the whole. Optional for modules that embed. Since ABI 1.5. */
+#define ANYFLOW_ROLE_POOL 8u
 
 /* The version of this header as the value of a descriptor's key `abi`: a text literal. */
 #define ANYFLOW_ABI_JSON "[" ANYFLOW_TEXT_OF(ANYFLOW_ABI_MAJOR) ", " ANYFLOW_TEXT_OF(ANYFLOW_ABI_MINOR) "]"

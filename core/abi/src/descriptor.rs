@@ -85,6 +85,8 @@ pub enum Role {
     Features = crate::torch::role::FEATURES,
     /// Array or latent -> perceptual features: the sum of their squared differences is a perceptual distance.
     Perceptual = crate::torch::role::PERCEPTUAL,
+    /// Array -> vector of the whole.
+    Pool = crate::torch::role::POOL,
 }
 
 /// Physical kind of a cell.
@@ -299,6 +301,7 @@ impl<const N: usize> Writer<N> {
                 Role::Score => "score",
                 Role::Features => "features",
                 Role::Perceptual => "perceptual",
+                Role::Pool => "pool",
             };
             w = w.key(true, "role").string(role).key(false, "input").port(&m.roles[i].input);
             w = w.key(false, "output").port(&m.roles[i].output).raw("}");

@@ -28,6 +28,8 @@ pub mod role {
     /// Array or latent -> perceptual features: the sum of their squared differences is a perceptual distance. Optional
     /// for scorers. Since ABI 1.4.
     pub const PERCEPTUAL: u32 = 7;
+    /// Array -> vector of the whole. Optional for modules that embed. Since ABI 1.5.
+    pub const POOL: u32 = 8;
 }
 
 /// A pointer to an `at::Tensor`.

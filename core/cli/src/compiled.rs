@@ -6,7 +6,7 @@ mod sources;
 use std::path::Path;
 
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Checkpoint, Component, Job, Model, ScorerConfig, WeightsPart};
+use anyflow_plan::plan::{Checkpoint, Component, Job, Model, PromptConfig, ScorerConfig, WeightsPart};
 use anyflow_plan::{
     Error, Errors, FileKind, Override, Source, Warning, compile_eval, compile_model, compile_run, compile_train,
 };
@@ -216,7 +216,8 @@ fn other_models(job: &Job) -> Vec<&Model> {
 }
 
 fn of_streams(model: &Model) -> impl Iterator<Item = &Component> {
-    let of_prompts = model.prompts.values().flat_map(|prompt| [&prompt.codec, &prompt.module]);
+    let of_prompts =
+        model.prompts.values().filter_map(PromptConfig::encoded).flat_map(|prompt| [&prompt.codec, &prompt.module]);
     let of_streams = model.streams.values().flat_map(|stream| std::iter::once(&stream.codec).chain(&stream.module));
     of_streams.chain(of_prompts)
 }

@@ -15,6 +15,7 @@ pub mod guidance;
 pub mod network;
 pub mod objective;
 pub mod optimizer;
+mod pair;
 mod prediction;
 pub mod sampler;
 mod sampling;
@@ -24,6 +25,7 @@ pub mod spacing;
 mod stage;
 mod task;
 pub mod times;
+mod vectors;
 
 pub use absent::AbsentPrompt;
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
@@ -38,6 +40,7 @@ pub use objective::{
     StreamObjective, Weight,
 };
 pub use optimizer::{Decay, OptimizerConfig};
+pub use pair::PairScorer;
 pub use prediction::{Parameterization, Precision};
 pub use sampler::{Resample, Sampler};
 pub use sampling::{Sampling, SpacingMisfit};
@@ -47,3 +50,4 @@ pub use spacing::{Spacing, SpacingEnd, SpacingLaw, SpacingStart, StepLaw, Stride
 pub use stage::StageOptions;
 pub use task::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
 pub use times::{Density, Per, State, TimeDistribution};
+pub use vectors::{TimeVectors, VectorJoin};

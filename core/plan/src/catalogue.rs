@@ -3,8 +3,8 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PortProblem, RoleProblem, ScoreProblem, ScorerProblem,
-    StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, DiffusionProblem, NodeProblem, PairProblem, PortProblem, PromptProblem, RoleProblem,
+    ScoreProblem, ScorerProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
@@ -25,8 +25,10 @@ const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     InputProblem::codes,
     NodeProblem::codes,
     OverrideProblem::codes,
+    PairProblem::codes,
     ParameterProblem::codes,
     PortProblem::codes,
+    PromptProblem::codes,
     RoleProblem::codes,
     ScoreProblem::codes,
     ScorerProblem::codes,

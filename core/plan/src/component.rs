@@ -147,6 +147,7 @@ pub(crate) fn word(role: Role) -> &'static str {
         Role::Score => "score",
         Role::Features => "extract features",
         Role::Perceptual => "perceive",
+        Role::Pool => "pool",
     }
 }
 
@@ -164,6 +165,16 @@ pub(crate) fn need_gradients(
     let wanted = Interface::Torch.id().to_string();
     report.error(at, ComponentProblem::InferenceOnly { component: component.value.clone(), interface, wanted });
     None
+}
+
+/// Refuses a module of another modality than its codec.
+pub(crate) fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor>, report: &mut Report) {
+    if codec.descriptor.modality != module.descriptor.modality {
+        let one = format!("{} is for {}", codec.placed.label(), codec.descriptor.modality);
+        let other = format!("{} for {}", module.placed.label(), module.descriptor.modality);
+        let problem = Problem::Mismatch { what: "modalities", one, other };
+        report.error_with(module.placed.component.span, problem, codec.placed.component.span, "the codec");
+    }
 }
 
 /// True if the catalog has a codec with this name.

@@ -157,6 +157,8 @@ pub enum Role {
     Features,
     /// Array or latent -> embedding whose squared Euclidean distance is a perceptual distance.
     Perceptual,
+    /// Array -> vector of the whole.
+    Pool,
 }
 
 /// Physical kind of a raw cell.

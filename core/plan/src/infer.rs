@@ -17,6 +17,11 @@ use crate::plan::{Form, Type};
 use crate::property;
 use crate::source::Span;
 
+/// Key of the codec in an inference.
+pub(crate) const CODEC: &str = "codec";
+/// Key of the module in an inference.
+pub(crate) const MODULE: &str = "module";
+
 /// One end of an equation: a port of a component, or a written shape.
 pub(crate) struct End<'p> {
     /// The name in messages.

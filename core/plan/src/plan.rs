@@ -6,15 +6,20 @@ mod diffusion;
 mod evaluation;
 mod model;
 mod paths;
+mod prompt;
 mod run;
 mod training;
+mod value;
 
 pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
-pub use model::{Checkpoint, Component, DenoiserConfig, FILES, Form, Model, PromptConfig, Stream, Type, WeightsPart};
+pub use model::{Checkpoint, DenoiserConfig, Model, Stream, WeightsPart};
+pub(crate) use prompt::POOLED;
+pub use prompt::{EncodedPrompt, JoinedPrompt, JoinedVector, JoinedVectors, NumbersPrompt, PairConfig, PromptConfig};
 pub use run::{Constant, Input, Op, RunPlan, Scoring, Step, Value};
 use serde::{Deserialize, Serialize};
 pub use training::{ColumnRef, Generated, ScorerConfig, Stage, Table, TrainPlan, Trained};
+pub use value::{Component, FILES, Form, Type};
 
 /// Version of the serialized form; both programs refuse [another](crate::protocol::VERSION).
 pub const PLAN_FORMAT: u32 = 4;

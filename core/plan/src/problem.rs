@@ -20,7 +20,7 @@ problems! {
         Syntax { text: String },
         /// The file is valid YAML, but of another kind than the command or the key needs.
         /// Example: `model: train.yaml` in a pipeline: a training where a model is needed.
-        /// Cure: Name a file of the right kind. A pipeline has `nodes`, a model `streams` or `from`, a training `stages`,
+        /// Cure: Name a file of the right kind. A pipeline has `nodes`, a model `streams`, `prompts` or `from`, a training `stages`,
         /// an evaluation `tasks` or `judges`.
         #[error("not a valid {expected} file: {found}")]
         WrongFile { expected: String, found: String },

@@ -8,6 +8,7 @@ mod model;
 mod network;
 mod parts;
 mod pipeline;
+mod prompt;
 mod roles;
 mod sampler;
 mod scoring;
@@ -19,12 +20,13 @@ pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PipelineSpec,
-    ScorerNodeSpec, SubgraphProblem, pipeline,
+    Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PairNodeSpec,
+    PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
 };
+pub(crate) use prompt::PromptSpec;
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use sampler::SamplerSpec;
-pub(crate) use scoring::{ScoringSpec, TemplateProblem, scoring, scoring_roles};
+pub(crate) use scoring::{ClassesSpec, ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{
     GeneratedSpec, SourceSpec, StageSpec, TableSpec, TrainingSpec, WrittenKey, sources, table, training,
 };
@@ -55,7 +57,7 @@ impl FileKind {
         let has = |key: &str| entries.iter().any(|entry| entry.key.value == key);
         if has("nodes") {
             Some(FileKind::Pipeline)
-        } else if has("streams") || has("from") {
+        } else if has("streams") || has("prompts") || has("from") {
             Some(FileKind::Model)
         } else if has("stages") {
             Some(FileKind::Training)

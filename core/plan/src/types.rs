@@ -28,6 +28,7 @@ impl fmt::Display for Type {
             }
             Form::Latent { stream, shape } => write!(f, "latent of stream `{stream}` {shape:?}"),
             Form::Tokens { prompt, shape } => write!(f, "tokens of prompt `{prompt}` {shape:?}"),
+            Form::Vector { prompt, shape } => write!(f, "vector of prompt `{prompt}` {shape:?}"),
             Form::Scores { classes } => write!(f, "scores of {classes} classes"),
         }
     }
@@ -57,10 +58,22 @@ impl Type {
         Type { modality: modality.to_string(), form: Form::Tokens { prompt: prompt.to_string(), shape } }
     }
 
-    /// The cells that hold the numbers of a latent or of tokens: a list per row, nested by axis; `None` for other forms.
+    /// The vector of a prompt.
+    pub(crate) fn vector(modality: &str, prompt: &str, size: i64) -> Type {
+        Type { modality: modality.to_string(), form: Form::Vector { prompt: prompt.to_string(), shape: vec![size] } }
+    }
+
+    /// The cells that hold the numbers of a latent, of tokens or of a vector: a list per row, nested by axis; `None` for
+    /// other forms.
     pub(crate) fn as_numbers(&self) -> Option<Type> {
-        let (Form::Latent { shape, .. } | Form::Tokens { shape, .. }) = &self.form else { return None };
-        let feature = shape.iter().fold("Value(float32)".to_string(), |item, _| format!("List({item})"));
+        let (Form::Latent { shape, .. } | Form::Tokens { shape, .. } | Form::Vector { shape, .. }) = &self.form else {
+            return None;
+        };
+        let feature = match &self.form {
+            // A column of vectors is what others search by.
+            Form::Vector { shape, .. } => format!("List(Value(float32), {})", shape.iter().product::<i64>()),
+            _ => shape.iter().fold("Value(float32)".to_string(), |item, _| format!("List({item})")),
+        };
         let cell = match shape.len() {
             0 => CellKind::F64,
             depth => CellKind::List(u32::try_from(depth).ok()?),
@@ -73,7 +86,7 @@ impl Type {
         match &self.form {
             Form::Cells { .. } | Form::Scores { .. } => None,
             Form::Array { dtype, shape, .. } => Some((shape, bytes_of(dtype))),
-            Form::Latent { shape, .. } | Form::Tokens { shape, .. } => Some((shape, 4)),
+            Form::Latent { shape, .. } | Form::Tokens { shape, .. } | Form::Vector { shape, .. } => Some((shape, 4)),
         }
     }
 }

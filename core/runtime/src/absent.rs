@@ -2,7 +2,7 @@
 
 use anyflow_config::AbsentPrompt;
 use anyflow_datasets::Cell;
-use anyflow_plan::plan::Model;
+use anyflow_plan::plan::{DenoiserConfig, JoinedVector, Model, PromptConfig};
 use tch::{Kind, Tensor};
 
 use crate::{Result, RunError, Session};
@@ -15,12 +15,16 @@ impl Session {
     /// The codec refuses the text; errors of plugins.
     pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
         for (name, config) in &model.denoisers {
-            let stated =
-                config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent.as_ref()?)));
+            let prompts = &config.prompts;
+            let stated = prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent()?)));
+            let mut values = Vec::new();
             for (prompt, absent) in stated {
-                let tokens = self.tokens(prompt, absent, &model.prompts[prompt].tokens)?;
-                if let Some(denoiser) = self.denoisers.get_mut(name) {
-                    denoiser.set_absent_prompt(prompt, &tokens).map_err(RunError::diffusion(name))?;
+                values.push((prompt.clone(), self.absent_tokens(model, prompt, absent)?));
+                values.extend(self.absent_vectors(config, &model.parts(prompt), absent)?);
+            }
+            if let Some(denoiser) = self.denoisers.get_mut(name) {
+                for (prompt, value) in values {
+                    denoiser.set_absent_prompt(&prompt, &value).map_err(RunError::diffusion(name))?;
                 }
             }
         }
@@ -28,10 +32,42 @@ impl Session {
     }
 
     /// The tokens of a prompt: `[token, feature]`.
-    fn tokens(&self, prompt: &str, absent: &AbsentPrompt, shape: &[i64]) -> Result<Tensor> {
+    fn absent_tokens(&self, model: &Model, prompt: &str, absent: &AbsentPrompt) -> Result<Tensor> {
+        let config = &model.prompts[prompt];
         if let Some(number) = absent.tokens {
-            return Ok(Tensor::f_full(shape, number, (Kind::Float, self.device))?);
+            return Ok(Tensor::f_full(config.tokens().unwrap_or_default(), number, (Kind::Float, self.device))?);
         }
+        if let PromptConfig::Joined(joined) = config {
+            let parts = joined.features.iter().map(|part| self.absent_tokens(model, part, absent));
+            return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, -1)?);
+        }
+        let array = self.absent_array(prompt, absent)?;
+        let _no_grad = tch::no_grad_guard();
+        Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
+    }
+
+    /// The vectors of a prompt that join the time of a denoiser: `[number]` each, by the name of the vector.
+    fn absent_vectors(
+        &self,
+        denoiser: &DenoiserConfig,
+        parts: &[&str],
+        absent: &AbsentPrompt,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let joined = denoiser.vectors.iter().flat_map(|vectors| &vectors.from);
+        let own = joined.filter(|(_, vector)| !vector.is_numbers && parts.contains(&vector.prompt.as_str()));
+        let value = |(name, vector): (&String, &JoinedVector)| {
+            if let Some(number) = absent.tokens {
+                return Ok((name.clone(), Tensor::f_full([vector.size], number, (Kind::Float, self.device))?));
+            }
+            let array = self.absent_array(&vector.prompt, absent)?;
+            let _no_grad = tch::no_grad_guard();
+            Ok((name.clone(), self.streams[&vector.prompt].pool(&array, false)?.f_squeeze_dim(0)?))
+        };
+        own.map(value).collect()
+    }
+
+    /// The array that stands for an absent prompt, of one row.
+    fn absent_array(&self, prompt: &str, absent: &AbsentPrompt) -> Result<Tensor> {
         let codec = &self.codecs[prompt];
         let array = match &absent.value {
             Some(text) => {
@@ -47,8 +83,6 @@ impl Session {
                 Tensor::f_full(&shape, absent.fill.unwrap_or_default(), (codec.kind(), tch::Device::Cpu))?
             }
         };
-        let _no_grad = tch::no_grad_guard();
-        let array = array.f_to_device(self.device)?;
-        Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
+        Ok(array.f_to_device(self.device)?)
     }
 }

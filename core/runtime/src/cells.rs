@@ -1,6 +1,6 @@
 //! Cells to arrays and back, through a codec.
 
-use anyflow_datasets::{CellColumn, OwnedCell};
+use anyflow_datasets::{Cell, CellColumn, OwnedCell};
 use tch::Tensor;
 
 use crate::Result;
@@ -38,6 +38,40 @@ pub fn read_cells(codec: &Codec, cells: CellColumn, threads: usize) -> Result<(T
     let mut failed: Vec<FailedCell> = refused.into_iter().map(of_codec).collect();
     failed.extend(unreadable);
     Ok((array, failed))
+}
+
+/// Lists of numbers as vectors `[row, numbers]`, f32 in host memory, and the rows without a list of this length, which are
+/// zero.
+///
+/// # Errors
+/// Memory runs out.
+pub fn numbers_of<'c>(
+    cells: impl Iterator<Item = std::result::Result<Option<Cell<'c>>, String>>,
+    numbers: i64,
+) -> Result<(Tensor, Vec<RowError>)> {
+    let mut flat: Vec<f32> = Vec::new();
+    let mut failed = Vec::new();
+    let mut rows = 0;
+    for (row, cell) in cells.enumerate() {
+        let list = match &cell {
+            Ok(Some(Cell::List(list))) if list.depth() == 1 && list.values().len() as i64 == numbers => {
+                Ok(list.values())
+            }
+            Ok(Some(Cell::List(list))) => Err(format!("the list has {} numbers, not {numbers}", list.values().len())),
+            Ok(Some(_)) => Err("the cell holds no list of numbers".into()),
+            Ok(None) => Err("the cell is null".into()),
+            Err(text) => Err(text.clone()),
+        };
+        match list {
+            Ok(values) => flat.extend(values.iter().map(|value| *value as f32)),
+            Err(text) => {
+                flat.extend(std::iter::repeat_n(0.0, numbers as usize));
+                failed.push(RowError { row, text });
+            }
+        }
+        rows += 1;
+    }
+    Ok((Tensor::f_from_slice(&flat)?.f_view([rows, numbers])?, failed))
 }
 
 /// Decodes an array `[row, axes]` to a cell per row, and lists the rows that the codec refuses. Those have no cell.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use anyflow_datasets::FileVersion;
 pub use anyflow_weights::Metadata;
 use anyflow_weights::{Dtype, Summary, TensorEntry, WeightsError};
 use indexmap::IndexMap;
@@ -51,13 +52,20 @@ pub fn read_from(file: File, path: &Path) -> Result<Weights> {
 }
 
 /// Reads a safetensors or PyTorch file and passes each tensor with its bytes to `each`. Memory: the largest tensor. Returns the
-/// hash of the file.
+/// hash of the file, which is computed once for each version of it.
 ///
 /// # Errors
 /// See [`read`]; errors of `each`.
 pub fn read_each(path: &Path, mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<()>) -> Result<String> {
     let mut each = |entry: &TensorEntry, bytes: &[u8]| each(entry, bytes).map_err(|error| Unfit::Run(Box::new(error)));
-    let summary = anyflow_weights::read_any(path, &mut each).map_err(|unfit| unfit.of(path))?;
+    let mut version = None;
+    let known = |file: &File| {
+        version = FileVersion::of(file).ok();
+        version.as_ref().and_then(FileVersion::known_hash)
+    };
+    let summary = anyflow_weights::read_any_known(path, known, &mut each).map_err(|unfit| unfit.of(path))?;
+    let confirmed = version.map_or(Ok(()), |version| version.confirm(path, &summary.blake3));
+    confirmed.map_err(|_| Unfit::Weights(WeightsError::Changed).of(path))?;
     Ok(summary.blake3)
 }
 

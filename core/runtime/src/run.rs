@@ -36,7 +36,7 @@ use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::provenance::{self, Provenance};
 use crate::{Judge, Result, RunError, Session, output};
-use compute::Compute;
+use compute::{Compute, Models};
 use decode::DecodeStage;
 use encode::EncodeStage;
 pub use features::feature_of;
@@ -70,6 +70,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.end("load", figures([("seconds", started.elapsed().as_secs_f64().into())]));
 
     let loaded = session.loaded();
+    let factors = session.factors(&plan.model)?;
     let Session { codecs, streams, denoisers, .. } = session;
     let input = reader.input()?;
     let output = output::of_run(order, &loaded, &input)?;
@@ -78,7 +79,7 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let done = writer.committed();
     let mut networks = Networks::start(streams, denoisers, device)?;
     judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
-    let mut compute = Compute::start(plan, order, networks, &codecs, events)?;
+    let mut compute = Compute::start(plan, order, Models { networks, factors, codecs: &codecs }, events)?;
     if done < reader.rows() {
         cap::settle(compute.engine(), plan, order, output.folder(), events)?;
     }

@@ -4,6 +4,7 @@
 use anyflow_datasets::Cell;
 use anyflow_diffusion::{Observed, Request, Sampled};
 use anyflow_plan::plan::Scoring;
+use indexmap::IndexMap;
 use tch::{Kind, Tensor};
 
 use crate::networks::Networks;
@@ -16,28 +17,51 @@ const MIN_NORM: f64 = 1e-6;
 /// The seed of draw `i` of a row is the request's seed plus `i` times this.
 const DRAW_SEEDS: u64 = 0x9E37_79B9_7F4A_7C15;
 
+/// Cells that are embedded in one call.
+const CELLS: usize = 1024;
+
 /// Unit vectors of classes or rows, `[class, feature]`.
 pub struct ClassEmbeddings(Tensor);
 
 impl ClassEmbeddings {
-    /// Embeds the classes of a scoring: the embedding of a class is the mean of its cells' unit vectors, normalized.
+    /// Embeds the classes of a classification by diffusion, as latents of its stream.
     ///
     /// # Errors
-    /// The codec refuses a cell; errors of plugins.
-    pub fn of_classes(node: &str, scoring: &Scoring, codec: &Codec, networks: &Networks) -> Result<Self> {
-        let texts: Vec<&String> = scoring.classes.values().flatten().collect();
-        let cells: Vec<_> = texts.iter().map(|text| Some(Cell::Utf8(text.as_str()))).collect();
-        let (array, refused) = codec.encode(&cells, 1)?;
-        if let Some(refused) = refused.first() {
-            let text = format!("node {node}: cannot read `{}` of `classes`: {}", texts[refused.row], refused.text);
-            return Err(RunError::Data(text));
+    /// As [`ClassEmbeddings::of_classes`].
+    pub fn of_stream(node: &str, scoring: &Scoring, codec: &Codec, networks: &Networks) -> Result<Self> {
+        let stream = &scoring.stream;
+        ClassEmbeddings::of_classes(node, &scoring.classes, codec, |array| {
+            let array = array.f_to_device(networks.device)?;
+            networks.on_stream(node, stream, move |net| net.denoiser_input(&array))
+        })
+    }
+
+    /// Embeds classes, each described by cells: the embedding of a class is the mean of its cells' unit vectors,
+    /// normalized.
+    ///
+    /// # Errors
+    /// The codec refuses a cell; errors of `embed`, which gets arrays `[row, ...]` in host memory.
+    pub fn of_classes(
+        node: &str,
+        classes: &IndexMap<String, Vec<String>>,
+        codec: &Codec,
+        embed: impl Fn(Tensor) -> Result<Tensor>,
+    ) -> Result<Self> {
+        let texts: Vec<&String> = classes.values().flatten().collect();
+        let mut units = Vec::new();
+        for texts in texts.chunks(CELLS) {
+            let cells: Vec<_> = texts.iter().map(|text| Some(Cell::Utf8(text.as_str()))).collect();
+            let (array, refused) = codec.encode(&cells, 1)?;
+            if let Some(refused) = refused.first() {
+                let text = format!("node {node}: cannot read `{}` of `classes`: {}", texts[refused.row], refused.text);
+                return Err(RunError::Data(text));
+            }
+            units.push(unit_vectors(&embed(array)?)?);
         }
-        let array = array.f_to_device(networks.device)?;
-        let latents = networks.on_stream(node, &scoring.stream, move |net| net.denoiser_input(&array))?;
-        let units = unit_vectors(&latents)?;
+        let units = Tensor::f_cat(&units, 0)?;
         let mut first = 0;
         let mut means = Vec::new();
-        for cells in scoring.classes.values() {
+        for cells in classes.values() {
             let own = units.f_narrow(0, first, cells.len() as i64)?;
             means.push(own.f_mean_dim([0i64].as_slice(), true, Kind::Float)?);
             first += cells.len() as i64;
@@ -60,6 +84,15 @@ impl ClassEmbeddings {
     pub fn cosines(&self, values: &Tensor) -> Result<Tensor> {
         Ok(unit_vectors(values)?.f_matmul(&self.0.f_tr()?)?)
     }
+}
+
+/// The cosine similarity of each row to the row of the same number: `[row]`.
+///
+/// # Errors
+/// The shapes do not fit, which planning excludes.
+pub fn cosines_of_rows(values: &Tensor, others: &Tensor) -> Result<Tensor> {
+    let products = unit_vectors(values)?.f_mul(&unit_vectors(others)?)?;
+    Ok(products.f_sum_dim_intlist([-1i64].as_slice(), false, Kind::Float)?)
 }
 
 fn unit_vectors(values: &Tensor) -> Result<Tensor> {

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyflow_config::Auxiliary;
+use anyflow_config::{Auxiliary, Precision};
 use anyflow_diffusion::{BuildOptions, Denoiser, PromptUse, Schedule, StartValues, StreamKind, StreamSpec};
-use anyflow_plan::plan::{Checkpoint, DenoiserConfig, Model, WeightsPart};
+use anyflow_plan::plan::{Checkpoint, DenoiserConfig, Model, PairConfig, WeightsPart};
 use anyflow_weights::ExpectedTensor;
 use indexmap::IndexMap;
-use tch::Device;
+use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{self, Tensors, Weights};
 use crate::identity::Loaded;
@@ -19,6 +19,10 @@ use crate::{Result, RunError};
 /// The seed of prompt `i` is the model's seed plus this plus `i`; stream `i` has the model's seed plus `i`.
 const PROMPT_SEEDS: u64 = 500;
 
+/// Logarithm of the factor of a scorer before training, 1 / 0.07 as in CLIP (Radford et al. 2021).
+const LOG_SCALE: f64 = 2.659_26;
+const F32: (Kind, Device) = (Kind::Float, Device::Cpu);
+
 /// The instances of a model.
 pub struct Session {
     /// Loaded plugin libraries.
@@ -29,6 +33,8 @@ pub struct Session {
     pub streams: IndexMap<String, StreamNet>,
     /// The denoisers.
     pub denoisers: IndexMap<String, Box<dyn Denoiser>>,
+    /// Scorers with a learned factor: its natural logarithm, f32 without axes.
+    pub scales: IndexMap<String, Tensor>,
     /// The device of all tensors.
     pub device: Device,
     /// Hashes of the loaded weights files, by their purpose.
@@ -64,6 +70,7 @@ impl Session {
             streams.insert(name.clone(), net);
         }
         for (i, (name, prompt)) in model.prompts.iter().enumerate() {
+            let Some(prompt) = prompt.encoded() else { continue };
             codecs.insert(name.clone(), Codec::new(&mut plugins, &prompt.codec, &prompt.array)?);
             let seed = seed.wrapping_add(PROMPT_SEEDS + i as u64);
             streams.insert(name.clone(), StreamNet::prompt(name, prompt, &mut plugins, device, seed)?);
@@ -76,11 +83,14 @@ impl Session {
                     name,
                     denoiser,
                     model,
-                    BuildOptions { start, ..BuildOptions::new(denoiser.precision, device, seed) },
+                    BuildOptions { start, ..BuildOptions::new(computed(name, denoiser.precision, device), device, seed) },
                 )?,
             );
         }
-        Ok(Session { plugins, codecs, streams, denoisers, device, weights: IndexMap::new() })
+        let learned = model.scorers.iter().filter(|(_, scorer)| scorer.scale.is_none());
+        let scales = learned.map(|(name, _)| Ok((name.clone(), Tensor::f_full([0i64; 0], LOG_SCALE, F32)?)));
+        let scales = scales.collect::<Result<_>>()?;
+        Ok(Session { plugins, codecs, streams, denoisers, scales, device, weights: IndexMap::new() })
     }
 
     /// Makes all parts of `model` with the weights of its checkpoint.
@@ -130,12 +140,24 @@ impl Session {
     /// Errors of plugins.
     pub fn wanted(&self) -> Result<Vec<ExpectedTensor>> {
         let statistics: Tensors = self.streams.values().flat_map(StreamNet::statistics).collect();
-        let wanted = |(name, tensor): (String, tch::Tensor)| ExpectedTensor {
+        let wanted = |(name, tensor): (String, Tensor)| ExpectedTensor {
             is_optional: statistics.contains_key(&name),
             shape: tensor.size().iter().map(|size| *size as usize).collect(),
             name,
         };
         Ok(self.tensors()?.into_iter().map(wanted).collect())
+    }
+
+    /// The factor of each scorer that compares two prompts.
+    ///
+    /// # Errors
+    /// A libtorch call failed.
+    pub fn factors(&self, model: &Model) -> Result<IndexMap<String, f64>> {
+        let factor = |(name, scorer): (&String, &PairConfig)| match (scorer.scale, self.scales.get(name)) {
+            (None, Some(scale)) => Ok((name.clone(), scale.f_double_value(&[])?.exp())),
+            (scale, _) => Ok((name.clone(), scale.unwrap_or(1.0))),
+        };
+        model.scorers.iter().map(factor).collect()
     }
 
     /// Hashes of all loaded files.
@@ -152,12 +174,23 @@ impl Session {
         for stream in self.streams.values() {
             tensors.extend(stream.tensors()?);
         }
+        let scales = self.scales.iter();
+        tensors.extend(scales.map(|(name, scale)| (format!("scorers.{name}.logit_scale"), scale.shallow_clone())));
         for (name, denoiser) in &self.denoisers {
             let named = denoiser.parameters().into_iter();
             tensors.extend(named.map(|(parameter, tensor)| (format!("denoisers.{name}.{parameter}"), tensor)));
         }
         Ok(tensors)
     }
+}
+
+/// The precision in which a device computes. CPUs multiply f16 slowly, if at all; f32 holds every f16 number.
+fn computed(denoiser: &str, precision: Precision, device: Device) -> Precision {
+    if precision == Precision::F16 && device == Device::Cpu {
+        tracing::warn!(denoiser, "a CPU computes f16 in f32; `precision: bf16` takes half the memory");
+        return Precision::F32;
+    }
+    precision
 }
 
 /// Builds a denoiser.
@@ -190,13 +223,17 @@ fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
         .companions
         .iter()
         .map(|(name, auxiliary)| spec(name, &model.streams[name].latent, StreamKind::Auxiliary(auxiliary.clone())));
-    let prompts = denoiser
-        .prompts
-        .iter()
-        .map(|name| spec(name, &model.prompts[name].tokens, StreamKind::Prompt(PromptUse::Tokens)));
+    let prompts = denoiser.prompts.iter().filter_map(|name| Some((name, model.prompts[name].tokens()?)));
+    let prompts = prompts.map(|(name, tokens)| spec(name, &tokens, StreamKind::Prompt(PromptUse::Tokens)));
+    let vectors = denoiser.vectors.iter().flat_map(|vectors| {
+        vectors.from.iter().map(|(name, vector)| {
+            let waves = vector.is_numbers.then_some(vectors.waves);
+            spec(name, &[vector.size], StreamKind::Prompt(PromptUse::Vector { waves }))
+        })
+    });
     let planes = denoiser.planes.iter().map(|name| {
         let plane = spec(name, &model.streams[name].latent, StreamKind::Prompt(PromptUse::Plane));
         StreamSpec { name: plane_name(name), ..plane }
     });
-    diffused.chain(auxiliary).chain(prompts).chain(planes).collect()
+    diffused.chain(auxiliary).chain(prompts).chain(vectors).chain(planes).collect()
 }

@@ -1,7 +1,7 @@
 //! The network of a stream or a prompt, and the statistics that normalize a latent.
 
 use anyflow_plan::descriptor::Role;
-use anyflow_plan::plan::{Form, PromptConfig, Stream, Type};
+use anyflow_plan::plan::{EncodedPrompt, Form, Stream, Type};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Tensors;
@@ -25,8 +25,10 @@ pub struct StreamNet {
     /// True if a head predicts the stream as a class. Its latent is normalized by definition.
     pub is_class: bool,
     is_prompt: bool,
-    /// The module's role that makes the latent or the tokens.
+    /// The module's role that makes the latent or the tokens. A vector alone (role `pool`) is one token.
     role: Role,
+    /// Size of the vector of a prompt, if it has one.
+    vector: Option<i64>,
 }
 
 impl StreamNet {
@@ -46,14 +48,18 @@ impl StreamNet {
     /// The plugin's error.
     pub fn prompt(
         name: &str,
-        prompt: &PromptConfig,
+        prompt: &EncodedPrompt,
         plugins: &mut LoadedPlugins,
         device: Device,
         seed: u64,
     ) -> Result<Self> {
         let module = Module::new(plugins, &prompt.module, device, seed)?;
-        let net = StreamNet::bare(name, &prompt.array, &prompt.tokens, device)?;
-        Ok(StreamNet { module: Some(module), is_prompt: true, role: Role::Embed, ..net })
+        let (role, tokens) = match (&prompt.tokens, prompt.vector) {
+            (Some(tokens), _) => (Role::Embed, tokens.clone()),
+            (None, vector) => (Role::Pool, vec![1, vector.unwrap_or_default()]),
+        };
+        let net = StreamNet::bare(name, &prompt.array, &tokens, device)?;
+        Ok(StreamNet { module: Some(module), is_prompt: true, role, vector: prompt.vector, ..net })
     }
 
     /// A stream without a module.
@@ -71,6 +77,7 @@ impl StreamNet {
             is_class: false,
             is_prompt: false,
             role: Role::Encode,
+            vector: None,
         })
     }
 
@@ -84,9 +91,21 @@ impl StreamNet {
     /// # Errors
     /// The plugin's error.
     pub fn encode(&self, array: &Tensor, train: bool) -> Result<Tensor> {
-        match &self.module {
-            Some(module) => module.forward(self.role, array, &self.latent, train),
-            None => Ok(array.shallow_clone()),
+        match (&self.module, self.role) {
+            (Some(_), Role::Pool) => Ok(self.pool(array, train)?.f_unsqueeze(1)?),
+            (Some(module), role) => module.forward(role, array, &self.latent, train),
+            (None, _) => Ok(array.shallow_clone()),
+        }
+    }
+
+    /// `[row, array]` -> the vector of a prompt, `[row, feature]`.
+    ///
+    /// # Errors
+    /// The plugin's error; the prompt has no vector, which planning excludes.
+    pub fn pool(&self, array: &Tensor, train: bool) -> Result<Tensor> {
+        match (&self.module, self.vector) {
+            (Some(module), Some(size)) => module.forward(Role::Pool, array, &[size], train),
+            _ => Err(RunError::Internal(format!("prompt {} has no vector", self.name))),
         }
     }
 

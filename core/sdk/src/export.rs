@@ -164,6 +164,7 @@ macro_rules! export_plugin {
     (@number Scorer) => { $crate::abi::torch::role::SCORE };
     (@number FeatureExtractor) => { $crate::abi::torch::role::FEATURES };
     (@number PerceptualEncoder) => { $crate::abi::torch::role::PERCEPTUAL };
+    (@number PooledEncoder) => { $crate::abi::torch::role::POOL };
     (@call Encoder) => { $crate::Encoder::encode };
     (@call Decoder) => { $crate::Decoder::decode };
     (@call PromptEncoder) => { $crate::PromptEncoder::embed };
@@ -171,4 +172,5 @@ macro_rules! export_plugin {
     (@call Scorer) => { $crate::Scorer::score };
     (@call FeatureExtractor) => { $crate::FeatureExtractor::features };
     (@call PerceptualEncoder) => { $crate::PerceptualEncoder::perceive };
+    (@call PooledEncoder) => { $crate::PooledEncoder::pool };
 }

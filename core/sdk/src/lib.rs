@@ -93,7 +93,9 @@ pub use files::Files;
 pub use list::{List, OwnedList};
 pub use log::{Level, log};
 #[cfg(feature = "torch")]
-pub use module::{Aligner, Decoder, Encoder, FeatureExtractor, Module, PerceptualEncoder, PromptEncoder, Scorer};
+pub use module::{
+    Aligner, Decoder, Encoder, FeatureExtractor, Module, PerceptualEncoder, PooledEncoder, PromptEncoder, Scorer,
+};
 pub use parameters::Parameters;
 pub use partial::Partial;
 #[cfg(feature = "torch")]

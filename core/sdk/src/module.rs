@@ -51,6 +51,16 @@ pub trait PromptEncoder: Module {
     fn embed(&self, array: &Tensor, train: bool) -> Result<Tensor, Error>;
 }
 
+/// Array -> vector of the whole, such as the vector of a text: what is compared by its direction, or joins the time of a
+/// denoiser.
+pub trait PooledEncoder: Module {
+    /// Maps `array` `[row, axes of the input port]` to `[row, feature]`.
+    ///
+    /// # Errors
+    /// Any error fails the whole batch.
+    fn pool(&self, array: &Tensor, train: bool) -> Result<Tensor, Error>;
+}
+
 /// Latent -> shared space.
 pub trait Aligner: Module {
     /// Maps `latent` `[row, axes of the input port]` to `[row, axes of the output port]`.

@@ -2,7 +2,7 @@
 //!
 //! | to | use |
 //! | --- | --- |
-//! | read a file of any of these formats | [`read_any`] |
+//! | read a file of any of these formats | [`read_any`], [`read_any_known`] |
 //! | read a safetensors file once, from its beginning to its end | [`open`], [`read()`] |
 //! | compare a file with the hash that it carries | [`verify`] |
 //! | write a file | [`write()`] |
@@ -16,6 +16,7 @@
 mod any;
 mod content;
 mod error;
+mod explained;
 mod flaw;
 mod folder;
 mod format;
@@ -30,8 +31,9 @@ mod summary;
 mod transform;
 mod write;
 
-pub use any::read_any;
+pub use any::{read_any, read_any_known};
 pub use error::{FileError, Result, WeightsError};
+pub use explained::{CODES, WeightsCode};
 pub use flaw::{Flaw, FolderFlaw, Stranger};
 pub use folder::WeightsFiles;
 pub use header::{Metadata, TensorEntry};

@@ -21,12 +21,19 @@ use crate::summary::Summary;
 pub(crate) fn read<E: From<WeightsError>>(
     mut file: File,
     path: &Path,
+    known: Option<String>,
     mut each: impl FnMut(&TensorEntry, &[u8]) -> Result<(), E>,
 ) -> Result<Summary, E> {
     let before = file.metadata().map_err(WeightsError::Read)?;
-    let mut hasher = blake3::Hasher::new();
-    file.rewind().map_err(WeightsError::Read)?;
-    hasher.update_reader(&mut file).map_err(WeightsError::Read)?;
+    let blake3 = match known {
+        Some(known) => known,
+        None => {
+            file.rewind().map_err(WeightsError::Read)?;
+            let mut hasher = blake3::Hasher::new();
+            hasher.update_reader(&mut file).map_err(WeightsError::Read)?;
+            hasher.finalize().to_hex().to_string()
+        }
+    };
     let mut tensors: Vec<Tensor> = PytorchReader::new(path).map_err(unfit)?.into_tensors().into_values().collect();
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
     for tensor in &tensors {
@@ -37,7 +44,7 @@ pub(crate) fn read<E: From<WeightsError>>(
     if !is_same(&before, &after) {
         return Err(WeightsError::Changed.into());
     }
-    Ok(Summary { metadata: Metadata::new(), blake3: hasher.finalize().to_hex().to_string(), proven: false })
+    Ok(Summary { metadata: Metadata::new(), blake3, proven: false })
 }
 
 pub(crate) fn unfit(error: impl std::fmt::Display) -> WeightsError {

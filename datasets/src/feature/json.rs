@@ -65,6 +65,11 @@ fn json_from_feature(feature: &Feature) -> Value {
     }
 }
 
+/// A list of this length.
+pub(super) fn fixed_list(item: &Feature, length: u32) -> Feature {
+    Feature::Other(json!({"feature": json_from_feature(item), "length": length, "_type": "Sequence"}))
+}
+
 /// True for a list of any length. A sequence of a record is a record of lists in `datasets`, so it stays
 /// [`Feature::Other`].
 fn is_plain_list(value: &Value) -> bool {

@@ -59,6 +59,16 @@ fn old_spellings_are_read() {
 }
 
 #[test]
+fn codecs_declare_lists_of_any_length_and_of_one() {
+    let vector = Feature::declared("List(Value(float32), 384)").unwrap();
+    assert_eq!(vector.cell(), Some(CellKind::List(1)));
+    assert_eq!(vector.arrow_type(), Some(DataType::FixedSizeList(element(DataType::Float32), 384)));
+    let nested = Feature::declared("List(List(Value(float32), 2))").unwrap();
+    assert_eq!(nested.cell(), Some(CellKind::List(2)));
+    assert_eq!(Feature::declared("List(Value(float32), many)"), None);
+}
+
+#[test]
 fn a_cell_kind_per_feature() {
     assert_eq!(Feature::Value("uint8".into()).cell(), Some(CellKind::I64));
     assert_eq!(Feature::Value("bool".into()).cell(), Some(CellKind::I64));

@@ -1,9 +1,9 @@
 //! The identity of a dataset's content, independent of the names and paths of its files.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::hash_cache::{cache_folder, recall, remember};
+use super::hash_cache::{cache_folder, entry, recall, remember};
 use super::links::{self, Linked};
 use super::{Dataset, Part};
 use crate::data_file::{DataFile, Version};
@@ -50,10 +50,6 @@ fn files(parts: &[Part]) -> Result<String> {
         part.hash_folders(&mut hasher);
     }
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-fn entry(version: &Version, cache: &Path) -> PathBuf {
-    cache.join(format!("{:x}-{:x}.json", version.device, version.inode))
 }
 
 /// Hash of a file, from the cache if it has this version.

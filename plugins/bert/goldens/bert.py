@@ -20,6 +20,6 @@ model = fill(BertModel(BertConfig(**SIZES), add_pooling_layer=False)).double()
 states = model(input_ids=torch.tensor(IDS), attention_mask=torch.tensor(MASK)).last_hidden_state
 shown = torch.tensor(MASK).unsqueeze(-1).double()
 mean = (states * shown).sum(1, keepdim=True) / shown.sum(1, keepdim=True).clamp(min=1e-9)
-outputs = {"none": states, "cls": states[:, :1], "mean": torch.nn.functional.normalize(mean, dim=-1)}
+outputs = {"states": states, "first": states[:, :1], "mean": torch.nn.functional.normalize(mean, dim=-1)}
 golden = {name: numbers(name, tensor.detach()) for name, tensor in outputs.items()}
 write("bert.json", {"sizes": SIZES, "ids": IDS, "mask": MASK, **golden})

@@ -10,5 +10,5 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "published text encoders of the BERT family",
     codecs: [],
-    modules: [Text: PromptEncoder],
+    modules: [Text: PromptEncoder + PooledEncoder],
 }

@@ -4,12 +4,13 @@ use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::transformer::{LayerNorm, TokenRows, Vectors, hiding};
 use anyflow_sdk::{
-    Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Role, RoleDescriptor, TOKENS, descriptor::*,
+    Error, Module, ModuleDescriptor, Parameters, PooledEncoder, PromptEncoder, Role, RoleDescriptor, TOKENS,
+    descriptor::*,
 };
 
 use crate::layer::{Layer, LayerShape};
 
-/// Token ids -> a vector of the text, or one of each token: BERT and the sentence encoders made of it, such as MiniLM.
+/// Token ids -> the hidden state of each token, and the vector of the text: BERT and the sentence encoders made of it, such as MiniLM.
 ///
 /// Weights: the names of `BertModel` in transformers, without `pooler` and the buffer `position_ids`.
 pub struct Text {
@@ -24,7 +25,6 @@ pub struct Text {
 #[derive(serde::Deserialize)]
 struct Config {
     length: i64,
-    vectors: i64,
     hidden_size: i64,
     num_hidden_layers: i64,
     num_attention_heads: i64,
@@ -37,16 +37,14 @@ struct Config {
     normalize: bool,
 }
 
-/// What becomes of the vectors of the tokens.
+/// How the states of the tokens become the vector of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Pooling {
     /// Their mean over the tokens of the text.
     Mean,
     /// The first one.
-    Cls,
-    /// All stay, those of the padding too.
-    None,
+    First,
 }
 
 /// As in sentence-transformers: a text without tokens has the mean 0.
@@ -56,7 +54,7 @@ const SHORTEST: f64 = 1e-12;
 
 impl Config {
     fn check(&self) -> Result<(), Error> {
-        let Config { length, vectors, hidden_size, num_hidden_layers, intermediate_size, .. } = *self;
+        let Config { length, hidden_size, num_hidden_layers, intermediate_size, .. } = *self;
         let refused = |text: String| Err(Error::Parameters(text));
         for sizes in
             [self.vocab_size, self.max_position_embeddings, self.type_vocab_size, intermediate_size, hidden_size]
@@ -70,12 +68,6 @@ impl Config {
         if !(1..=longest).contains(&length) {
             return refused(format!("length is {length}; it must be from 1 to max_position_embeddings, {longest}"));
         }
-        let made = if self.pooling == Pooling::None { length } else { 1 };
-        if vectors != made {
-            return refused(format!(
-                "the prompt has {vectors} tokens, but with this `pooling` the module makes {made}"
-            ));
-        }
         if !(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0) {
             return refused(format!("layer_norm_eps is {}; it must be between 0 and 1", self.layer_norm_eps));
         }
@@ -87,15 +79,17 @@ impl Module for Text {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "text",
         modality: "text",
-        summary: "token ids -> a vector of the text, or one of each token: BERT, MiniLM",
-        roles: &[RoleDescriptor {
-            role: Role::Embed,
-            input: TOKENS,
-            output: f32_port(&[axis_of("token", "vectors"), axis_of("feature", "hidden_size")]),
-        }],
+        summary: "token ids -> hidden states and the vector of a text: BERT, MiniLM",
+        roles: &[
+            RoleDescriptor {
+                role: Role::Embed,
+                input: TOKENS,
+                output: f32_port(&[axis_of("token", "length"), axis_of("feature", "hidden_size")]),
+            },
+            RoleDescriptor { role: Role::Pool, input: TOKENS, output: f32_port(&[axis_of("feature", "hidden_size")]) },
+        ],
         parameters: r#"{
             "length": {"type": "integer", "minimum": 1},
-            "vectors": {"type": "integer", "minimum": 1, "examples": [1], "description": "1, or length with pooling none"},
             "hidden_size": {"type": "integer", "minimum": 1, "examples": [8]},
             "num_hidden_layers": {"type": "integer", "minimum": 1, "maximum": 256, "examples": [2]},
             "num_attention_heads": {"type": "integer", "minimum": 1, "examples": [2]},
@@ -104,9 +98,9 @@ impl Module for Text {
             "max_position_embeddings": {"type": "integer", "minimum": 1, "default": 512},
             "type_vocab_size": {"type": "integer", "minimum": 1, "default": 2},
             "layer_norm_eps": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1, "default": 1e-12},
-            "pooling": {"type": "string", "enum": ["mean", "cls", "none"], "default": "mean",
-                "description": "mean over the tokens of the text, the first token, or all tokens"},
-            "normalize": {"type": "boolean", "default": true, "description": "vectors of length 1"}
+            "pooling": {"type": "string", "enum": ["mean", "first"], "default": "mean",
+                "description": "the vector is the mean over the tokens of the text, or the first token"},
+            "normalize": {"type": "boolean", "default": false, "description": "the vector has length 1"}
         }"#,
     };
 
@@ -140,7 +134,7 @@ impl Text {
 
     /// The tokens without the columns in which every row has padding.
     fn shortened(&self, tokens: TokenRows) -> Result<TokenRows, Error> {
-        if self.config.pooling == Pooling::None || tokens.ids.numel() == 0 {
+        if tokens.ids.numel() == 0 {
             return Ok(tokens);
         }
         let numbers = Tensor::f_arange_start(1, self.config.length + 1, (Kind::Int64, tokens.mask.device()))?;
@@ -152,22 +146,27 @@ impl Text {
 
 impl PromptEncoder for Text {
     fn embed(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        self.states(&TokenRows::read(array, self.config.vocab_size)?)
+    }
+}
+
+impl PooledEncoder for Text {
+    fn pool(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let tokens = self.shortened(TokenRows::read(array, self.config.vocab_size)?)?;
         let states = self.states(&tokens)?;
-        let pooled = match self.config.pooling {
-            Pooling::None => states,
-            Pooling::Cls => states.f_narrow(1, 0, 1)?,
+        let vector = match self.config.pooling {
+            Pooling::First => states.f_select(1, 0)?,
             Pooling::Mean => {
                 let shown = tokens.mask.f_gt(0)?.f_to_kind(states.kind())?.f_unsqueeze(-1)?;
-                let count = shown.f_sum_dim_intlist([1i64].as_slice(), true, None)?.f_clamp_min(FEWEST)?;
-                states.f_mul(&shown)?.f_sum_dim_intlist([1i64].as_slice(), true, None)?.f_div(&count)?
+                let count = shown.f_sum_dim_intlist([1i64].as_slice(), false, None)?.f_clamp_min(FEWEST)?;
+                states.f_mul(&shown)?.f_sum_dim_intlist([1i64].as_slice(), false, None)?.f_div(&count)?
             }
         };
         if !self.config.normalize {
-            return Ok(pooled);
+            return Ok(vector);
         }
-        let length = pooled.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(SHORTEST)?;
-        Ok(pooled.f_div(&length)?)
+        let length = vector.f_norm_scalaropt_dim(2.0, [-1i64], true)?.f_clamp_min(SHORTEST)?;
+        Ok(vector.f_div(&length)?)
     }
 }
 

@@ -3,12 +3,15 @@
 use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::transformer::{LayerNorm, Projection, Vectors};
-use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Role, RoleDescriptor, descriptor::*};
+use anyflow_sdk::{
+    Error, Module, ModuleDescriptor, Parameters, PooledEncoder, PromptEncoder, Role, RoleDescriptor, descriptor::*,
+};
 
 use crate::layers::{Layer, Shape};
-use crate::output::{Output, OutputConfig, VECTORS, projected};
+use crate::output::{VECTOR, VectorConfig, projected};
 
-/// Image between 0 and 1 -> the vector of the image, or the hidden state of each patch: the vision transformer of CLIP.
+/// Image between 0 and 1 -> the vector of the image, and the hidden state of each patch behind that of the image: the
+/// vision transformer of CLIP.
 ///
 /// Weights: the names of `CLIPVisionModelWithProjection` in transformers; without `projection_dim`, of
 /// `CLIPVisionModel`.
@@ -25,6 +28,7 @@ pub struct Image {
 
 #[derive(serde::Deserialize)]
 struct Config {
+    tokens: i64,
     channel: i64,
     height: i64,
     width: i64,
@@ -34,12 +38,12 @@ struct Config {
     #[serde(flatten)]
     shape: Shape,
     #[serde(flatten)]
-    output: OutputConfig,
+    vector: VectorConfig,
 }
 
 impl Config {
-    /// Patches and one token of the whole.
-    fn tokens(&self) -> Result<i64, Error> {
+    /// Refuses impossible sizes, and another number of tokens than one for each patch and one of the whole.
+    fn check(&self) -> Result<(), Error> {
         let Config { channel, height, width, patch_size, .. } = *self;
         elements(&[channel, height, width])?;
         elements(&[self.shape.hidden_size, channel, patch_size, patch_size])?;
@@ -55,31 +59,47 @@ impl Config {
             let text = "image_mean and image_std need a number for each channel, those of image_std above 0";
             return Err(Error::Parameters(text.into()));
         }
-        let tokens = (height / patch_size) * (width / patch_size) + 1;
+        let tokens = self.made();
         elements(&[tokens, self.shape.hidden_size])?;
-        Ok(tokens)
+        if ![0, tokens].contains(&self.tokens) {
+            let text = format!("the prompt has {} tokens, but this encoder makes {tokens}", self.tokens);
+            return Err(Error::Parameters(text));
+        }
+        self.vector.check(self.shape.hidden_size)
+    }
+
+    /// The number of tokens: one for each patch, and one of the whole.
+    fn made(&self) -> i64 {
+        (self.height / self.patch_size) * (self.width / self.patch_size) + 1
     }
 }
+
+/// `[channel, height, width]`.
+const IMAGE: Port = f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1);
 
 impl Module for Image {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "image",
         modality: "image",
-        summary: "image -> the vector of the image, or hidden states of its patches: CLIP, OpenCLIP",
-        roles: &[RoleDescriptor {
-            role: Role::Embed,
-            input: f32_port_in(&[axis("channel"), axis("height"), axis("width")], 0, 1),
-            output: VECTORS,
-        }],
+        summary: "image -> the vector of the image, and hidden states of its patches: CLIP, OpenCLIP",
+        roles: &[
+            RoleDescriptor {
+                role: Role::Embed,
+                input: IMAGE,
+                output: f32_port(&[axis_of("token", "tokens"), axis_of("feature", "hidden_size")]),
+            },
+            RoleDescriptor { role: Role::Pool, input: IMAGE, output: VECTOR },
+        ],
         parameters: r#"{
             "channel": {"type": "integer", "minimum": 1, "examples": [3]},
             "height": {"type": "integer", "minimum": 1},
             "width": {"type": "integer", "minimum": 1},
-            "vectors": {"type": "integer", "minimum": 1, "examples": [1], "description": "1, or with output tokens the number of patches + 1"},
-            "features": {"type": "integer", "minimum": 1, "description": "hidden_size; with output pooled projection_dim, if it is not 0"},
-            "output": {"type": "string", "enum": ["pooled", "tokens"], "default": "pooled",
-                "description": "the vector of the image, or the hidden state of each patch behind that of the image"},
-            "projection_dim": {"type": "integer", "minimum": 0, "default": 0, "description": "size of the projected vector; 0 without"},
+            "tokens": {"type": "integer", "minimum": 0, "default": 0, "examples": [5],
+                "description": "the number of patches + 1; 0 if the tokens are not used"},
+            "vector": {"type": "integer", "minimum": 0, "default": 0, "examples": [8],
+                "description": "size of the vector: projection_dim, or hidden_size without; 0 if it is not used"},
+            "projection_dim": {"type": "integer", "minimum": 0, "default": 0,
+                "description": "size of the projected vector; 0 for files without a projection"},
             "patch_size": {"type": "integer", "minimum": 1, "examples": [4]},
             "hidden_size": {"type": "integer", "minimum": 1, "examples": [8]},
             "num_hidden_layers": {"type": "integer", "minimum": 1, "maximum": 256, "examples": [2]},
@@ -96,11 +116,11 @@ impl Module for Image {
 
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        let Config { channel, patch_size, shape, output, .. } = config;
+        let Config { channel, patch_size, shape, vector, .. } = config;
         let width = shape.hidden_size;
         shape.check()?;
-        let tokens = config.tokens()?;
-        output.check(tokens, width)?;
+        config.check()?;
+        let tokens = config.made();
         let root = path / "vision_model";
         let embeddings = &root / "embeddings";
         let start = nn::Init::Randn { mean: 0.0, stdev: 0.02 };
@@ -112,7 +132,7 @@ impl Module for Image {
             first_norm: shape.norm(&(&root / "pre_layrnorm"))?,
             layers: shape.layers(&root)?,
             last_norm: shape.norm(&(&root / "post_layernorm"))?,
-            projection: output.projection(&(path / "visual_projection"), width)?,
+            projection: vector.projection(&(path / "visual_projection"), width)?,
             config,
         })
     }
@@ -142,10 +162,13 @@ impl Image {
 
 impl PromptEncoder for Image {
     fn embed(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
-        let states = self.states(array)?;
-        match self.config.output.output {
-            Output::Tokens => Ok(states),
-            Output::Pooled => projected(self.projection.as_ref(), self.last_norm.forward(&states.f_narrow(1, 0, 1)?)?),
-        }
+        self.states(array)
+    }
+}
+
+impl PooledEncoder for Image {
+    fn pool(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        let first = self.states(array)?.f_narrow(1, 0, 1)?;
+        projected(self.projection.as_ref(), &self.last_norm.forward(&first)?)
     }
 }

@@ -13,7 +13,7 @@ anyflow_sdk::export_plugin! {
     license: "MIT OR Apache-2.0",
     summary: "published encoders of CLIP: texts and images",
     codecs: [],
-    modules: [Image: PromptEncoder, Text: PromptEncoder],
+    modules: [Image: PromptEncoder + PooledEncoder, Text: PromptEncoder + PooledEncoder],
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an encoder gives: a vector of each token, or one of the whole.
+//! The vector of the whole.
 
 use anyflow_sdk::Error;
 use anyflow_sdk::descriptor::*;
@@ -6,45 +6,28 @@ use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Tensor, nn};
 use anyflow_sdk::transformer::Projection;
 
-/// `[token, feature]`.
-pub(crate) const VECTORS: Port = f32_port(&[axis_of("token", "vectors"), axis_of("feature", "features")]);
+/// `[feature]`.
+pub(crate) const VECTOR: Port = f32_port(&[axis_of("feature", "vector")]);
 
-/// Which vectors an encoder gives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Output {
-    /// The hidden state of each token.
-    Tokens,
-    /// The vector of the whole, projected if the encoder has a projection.
-    Pooled,
-}
-
-/// The parameters of an output.
+/// The parameters of the vector.
 #[derive(Clone, Copy, serde::Deserialize)]
-pub(crate) struct OutputConfig {
-    pub output: Output,
-    vectors: i64,
-    features: i64,
+pub(crate) struct VectorConfig {
+    /// Its size; 0 if the model has no use for it.
+    vector: i64,
     /// 0: there is no projection.
     projection_dim: i64,
 }
 
-impl OutputConfig {
-    /// Refuses another number or size of vectors than an encoder of `tokens` tokens and `width` features gives.
-    pub fn check(&self, tokens: i64, width: i64) -> Result<(), Error> {
-        let OutputConfig { output, vectors, features, projection_dim } = *self;
+impl VectorConfig {
+    /// Refuses another size than that of an encoder of `width` features.
+    pub fn check(&self, width: i64) -> Result<(), Error> {
+        let VectorConfig { vector, projection_dim } = *self;
         if projection_dim != 0 {
             elements(&[projection_dim, width])?;
         }
-        let made = match output {
-            Output::Tokens => [tokens, width],
-            Output::Pooled => [1, if projection_dim == 0 { width } else { projection_dim }],
-        };
-        if [vectors, features] != made {
-            return Err(Error::Parameters(format!(
-                "the prompt is [{vectors}, {features}], but with this `output` the module makes [{}, {}]",
-                made[0], made[1]
-            )));
+        let made = if projection_dim == 0 { width } else { projection_dim };
+        if ![0, made].contains(&vector) {
+            return Err(Error::Parameters(format!("the vector has {vector} features, but this encoder makes {made}")));
         }
         Ok(())
     }
@@ -56,7 +39,11 @@ impl OutputConfig {
     }
 }
 
-/// Projects a pooled vector, if there is a projection.
-pub(crate) fn projected(projection: Option<&Projection>, pooled: Tensor) -> Result<Tensor, Error> {
-    projection.map_or(Ok(pooled.shallow_clone()), |projection| projection.forward(&pooled))
+/// The vector of a state `[row, 1, feature]`, projected if there is a projection: `[row, feature]`.
+pub(crate) fn projected(projection: Option<&Projection>, state: &Tensor) -> Result<Tensor, Error> {
+    let vector = state.f_squeeze_dim(1)?;
+    match projection {
+        Some(projection) => projection.forward(&vector),
+        None => Ok(vector),
+    }
 }

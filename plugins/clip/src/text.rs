@@ -3,13 +3,16 @@
 use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::transformer::{LayerNorm, Projection, TokenRows, Vectors, causal};
-use anyflow_sdk::{Error, Module, ModuleDescriptor, Parameters, PromptEncoder, Role, RoleDescriptor, TOKENS};
+use anyflow_sdk::{
+    Error, Module, ModuleDescriptor, Parameters, PooledEncoder, PromptEncoder, Role, RoleDescriptor, TOKENS,
+    descriptor::*,
+};
 
 use crate::layers::{Layer, Shape};
-use crate::output::{Output, OutputConfig, VECTORS, projected};
+use crate::output::{VECTOR, VectorConfig, projected};
 
-/// Token ids -> the hidden state of each token, or the vector of the text. Padding is read like other tokens, as the
-/// published diffusion models were trained; it does not change the tokens before it.
+/// Token ids -> the hidden state of each token, and the vector of the text: the state at its end token. Padding is read
+/// like other tokens, as the published diffusion models were trained; it does not change the tokens before it.
 ///
 /// Weights: the names of `CLIPTextModelWithProjection` in transformers; without `projection_dim`, of `CLIPTextModel`.
 pub struct Text {
@@ -27,21 +30,16 @@ struct Config {
     vocab_size: i64,
     max_position_embeddings: i64,
     eos_token_id: i64,
-    hidden_state: HiddenState,
+    hidden_state: i64,
     final_norm: bool,
     #[serde(flatten)]
     shape: Shape,
     #[serde(flatten)]
-    output: OutputConfig,
+    vector: VectorConfig,
 }
 
-/// The layer after which tokens are taken.
-#[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum HiddenState {
-    Last,
-    NextToLast,
-}
+/// The hidden state after the last layer.
+const LAST: i64 = -1;
 
 /// The end token in configurations from before transformers 4.32, which is not the one in the texts. That one has the
 /// largest id.
@@ -51,18 +49,25 @@ impl Module for Text {
     const DESCRIPTOR: ModuleDescriptor = ModuleDescriptor {
         id: "text",
         modality: "text",
-        summary: "token ids -> hidden states or the vector of a text: CLIP, OpenCLIP",
-        roles: &[RoleDescriptor { role: Role::Embed, input: TOKENS, output: VECTORS }],
+        summary: "token ids -> hidden states and the vector of a text: CLIP, OpenCLIP",
+        roles: &[
+            RoleDescriptor {
+                role: Role::Embed,
+                input: TOKENS,
+                output: f32_port(&[axis_of("token", "length"), axis_of("feature", "hidden_size")]),
+            },
+            RoleDescriptor { role: Role::Pool, input: TOKENS, output: VECTOR },
+        ],
         parameters: r#"{
             "length": {"type": "integer", "minimum": 1},
-            "vectors": {"type": "integer", "minimum": 1, "description": "length, or 1 with output pooled"},
-            "features": {"type": "integer", "minimum": 1, "description": "hidden_size; with output pooled projection_dim, if it is not 0"},
-            "output": {"type": "string", "enum": ["tokens", "pooled"], "default": "tokens",
-                "description": "the hidden state of each token, or the vector of the text: the state at its end token"},
-            "hidden_state": {"type": "string", "enum": ["last", "next-to-last"], "default": "last",
-                "description": "layer of output tokens"},
-            "final_norm": {"type": "boolean", "default": true, "description": "norm over output tokens; pooled always has it"},
-            "projection_dim": {"type": "integer", "minimum": 0, "default": 0, "description": "size of the projected vector; 0 without"},
+            "vector": {"type": "integer", "minimum": 0, "default": 0, "examples": [8],
+                "description": "size of the vector: projection_dim, or hidden_size without; 0 if it is not used"},
+            "hidden_state": {"type": "integer", "minimum": -256, "maximum": -1, "default": -1,
+                "description": "state of the tokens, counted from the last (-1), which passes the final norm"},
+            "final_norm": {"type": "boolean", "default": false,
+                "description": "an earlier hidden_state passes the final norm too: the clip skip of Stable Diffusion 1"},
+            "projection_dim": {"type": "integer", "minimum": 0, "default": 0,
+                "description": "size of the projected vector; 0 for files without a projection"},
             "hidden_size": {"type": "integer", "minimum": 1, "examples": [8]},
             "num_hidden_layers": {"type": "integer", "minimum": 1, "maximum": 256, "examples": [2]},
             "num_attention_heads": {"type": "integer", "minimum": 1, "examples": [2]},
@@ -78,7 +83,7 @@ impl Module for Text {
 
     fn new(path: &nn::Path<'_>, parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        let Config { length, vocab_size, max_position_embeddings: longest, shape, output, .. } = config;
+        let Config { length, vocab_size, max_position_embeddings: longest, shape, vector, .. } = config;
         let width = shape.hidden_size;
         shape.check()?;
         elements(&[vocab_size, width])?;
@@ -87,7 +92,12 @@ impl Module for Text {
             let text = format!("length is {length}; it must be from 1 to max_position_embeddings, {longest}");
             return Err(Error::Parameters(text));
         }
-        output.check(length, width)?;
+        let earliest = -shape.num_hidden_layers - 1;
+        if !(earliest..=LAST).contains(&config.hidden_state) {
+            let text = format!("hidden_state is {}; it must be from {earliest} to {LAST}", config.hidden_state);
+            return Err(Error::Parameters(text));
+        }
+        vector.check(width)?;
         let root = path / "text_model";
         let embeddings = &root / "embeddings";
         Ok(Text {
@@ -95,13 +105,23 @@ impl Module for Text {
             positions: Vectors::new(&(&embeddings / "position_embedding"), longest, width)?,
             layers: shape.layers(&root)?,
             norm: shape.norm(&(&root / "final_layer_norm"))?,
-            projection: output.projection(&(path / "text_projection"), width)?,
+            projection: vector.projection(&(path / "text_projection"), width)?,
             config,
         })
     }
 }
 
 impl Text {
+    /// A hidden state of all tokens, `[row, token, feature]`.
+    fn states(&self, ids: &Tensor, hidden_state: i64) -> Result<Tensor, Error> {
+        let length = ids.size()[1];
+        let x = self.words.of(ids)?.f_add(&self.positions.first(length)?)?;
+        let mask = causal(length, &x)?;
+        let used = self.config.shape.num_hidden_layers + 1 + hidden_state;
+        let mut layers = self.layers.iter().take(usize::try_from(used).unwrap_or(0));
+        layers.try_fold(x, |x, layer| layer.forward(&x, Some(&mask)))
+    }
+
     /// The states at the end tokens, `[row, 1, feature]`.
     fn at_end(&self, ids: &Tensor, states: &Tensor) -> Result<Tensor, Error> {
         let end = match self.config.eos_token_id {
@@ -116,17 +136,15 @@ impl Text {
 impl PromptEncoder for Text {
     fn embed(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let ids = TokenRows::read(array, self.config.vocab_size)?.ids;
-        let length = ids.size()[1];
-        let x = self.words.of(&ids)?.f_add(&self.positions.first(length)?)?;
-        let mask = causal(length, &x)?;
-        let wants_tokens = self.config.output.output == Output::Tokens;
-        let left = usize::from(wants_tokens && self.config.hidden_state == HiddenState::NextToLast);
-        let used = &self.layers[..self.layers.len() - left];
-        let states = used.iter().try_fold(x, |x, layer| layer.forward(&x, Some(&mask)))?;
-        match (wants_tokens, self.config.final_norm) {
-            (true, false) => Ok(states),
-            (true, true) => self.norm.forward(&states),
-            (false, _) => projected(self.projection.as_ref(), self.at_end(&ids, &self.norm.forward(&states)?)?),
-        }
+        let states = self.states(&ids, self.config.hidden_state)?;
+        if self.config.hidden_state == LAST || self.config.final_norm { self.norm.forward(&states) } else { Ok(states) }
+    }
+}
+
+impl PooledEncoder for Text {
+    fn pool(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
+        let ids = TokenRows::read(array, self.config.vocab_size)?.ids;
+        let states = self.norm.forward(&self.states(&ids, LAST)?)?;
+        projected(self.projection.as_ref(), &self.at_end(&ids, &states)?)
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::files::TokenizerFiles;
 use crate::tokenizer::{Config, FixedTokenizer, Kind, added, id_of, parameters};
+use crate::words::{Break, CLIP_MARKS, CLIP_PIECES};
 
 /// Any text <-> the tokens of CLIP: byte pairs of the lower-case text in composed form (NFC).
 pub struct Clip(FixedTokenizer);
@@ -34,7 +35,7 @@ impl Codec for Clip {
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        FixedTokenizer::new(&Kind { codec: "clip", model: "BPE" }, config, described).map(Clip)
+        FixedTokenizer::new(&Kind { codec: "clip", model: "BPE", breaks: Break::AtSpaces }, config, described).map(Clip)
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
@@ -47,10 +48,10 @@ impl Codec for Clip {
 }
 
 /// `tokenizer.json` from `vocab.json` and `merges.txt`, as `CLIPTokenizer` of transformers 5 reads them.
-fn described(files: &TokenizerFiles) -> Result<Value, Error> {
+pub(crate) fn described(files: &TokenizerFiles) -> Result<Value, Error> {
     let vocabulary = files.needed_object("vocab.json")?;
     let (start, end) = (id_of(&vocabulary, START)?, id_of(&vocabulary, END)?);
-    let words = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+    let words = format!("{CLIP_MARKS}{CLIP_PIECES}");
     Ok(json!({
         "version": "1.0",
         "added_tokens": [added(start, START), added(end, END)],

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::files::TokenizerFiles;
 use crate::tokenizer::{Config, FixedTokenizer, Kind, added, id_of, parameters};
+use crate::words::Break;
 
 /// Any text <-> the tokens of GPT-2 or RoBERTa: byte pairs of the text as it is.
 pub struct Gpt2(FixedTokenizer);
@@ -32,7 +33,8 @@ impl Codec for Gpt2 {
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        FixedTokenizer::new(&Kind { codec: "gpt2", model: "BPE" }, config, described).map(Gpt2)
+        FixedTokenizer::new(&Kind { codec: "gpt2", model: "BPE", breaks: Break::BeforeSpaces }, config, described)
+            .map(Gpt2)
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
@@ -46,7 +48,7 @@ impl Codec for Gpt2 {
 
 /// `tokenizer.json` from `vocab.json` and `merges.txt`, as `GPT2Tokenizer` and `RobertaTokenizer` of transformers 5 read
 /// them.
-fn described(files: &TokenizerFiles) -> Result<Value, Error> {
+pub(crate) fn described(files: &TokenizerFiles) -> Result<Value, Error> {
     let vocabulary = files.needed_object("vocab.json")?;
     let marks = MARKS.iter().filter_map(|token| Some(added(vocabulary.get(*token)?, token)));
     let marks: Vec<Value> = marks.collect();

@@ -5,6 +5,7 @@ mod files;
 mod gpt2;
 mod tokenizer;
 mod wordpiece;
+mod words;
 
 pub use clip::Clip;
 pub use gpt2::Gpt2;

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyflow_sdk::{Cell, Error, Level, log};
 use serde_json::{Value, json};
-use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
+use tokenizers::Tokenizer;
 
 use crate::files::TokenizerFiles;
+use crate::words::{Break, Words};
 
 /// Parameters of a codec.
 #[derive(serde::Deserialize)]
@@ -49,11 +50,17 @@ pub(crate) struct Kind {
     pub codec: &'static str,
     /// `type` of the model in `tokenizer.json`.
     pub model: &'static str,
+    /// Where its texts fall into words.
+    pub breaks: Break,
 }
 
 /// Text <-> ids and mask of a fixed number of tokens.
 pub(crate) struct FixedTokenizer {
     tokenizer: Tokenizer,
+    /// The ids of known words, if the tokenizer reads words one by one.
+    words: Option<Words>,
+    /// The ids in front of those of a text, and behind them.
+    marks: [Vec<u32>; 2],
     codec: &'static str,
     length: usize,
     pad: u32,
@@ -87,31 +94,40 @@ impl FixedTokenizer {
         if usize::try_from(pad).is_ok_and(|pad| pad >= vocabulary) {
             return Err(Error::Parameters(format!("pad is {pad}, but the tokenizer has {vocabulary} tokens")));
         }
-        let marks = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        tokenizer.with_padding(None).with_truncation(None).map_err(|error| wrong(&error))?;
+        let around = marks_of(&tokenizer)?;
+        let marks = around.iter().map(Vec::len).sum::<usize>();
         if length <= marks || length > 65536 {
             return Err(Error::Parameters(format!(
                 "length is {length}; it must be from {} to 65536: {marks} tokens mark start and end",
                 marks + 1
             )));
         }
-        let cut = TruncationParams { max_length: length, ..TruncationParams::default() };
-        tokenizer.with_padding(None).with_truncation(Some(cut)).map_err(|error| wrong(&error))?;
+        let words = Words::of(&described, kind.breaks);
         let [texts, cut] = [0, 0].map(AtomicU64::new);
-        Ok(FixedTokenizer { tokenizer, codec: kind.codec, length, pad, on_long, texts, cut })
+        Ok(FixedTokenizer { tokenizer, words, marks: around, codec: kind.codec, length, pad, on_long, texts, cut })
+    }
+
+    /// The ids of a text without marks.
+    fn own_ids(&self, text: &str) -> Result<Vec<u32>, Error> {
+        let tokenize = |text: &str| {
+            let encoding = self.tokenizer.encode_fast(text, false).map_err(Error::data)?;
+            Ok(encoding.get_ids().to_vec())
+        };
+        self.words.as_ref().map_or_else(|| tokenize(text), |words| words.ids(text, tokenize))
     }
 
     /// Writes ids and mask of a text.
     pub fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
-        let encoding = self.tokenizer.encode_fast(cell.text()?, true).map_err(Error::data)?;
+        let own = self.own_ids(cell.text()?)?;
         self.texts.fetch_add(1, Ordering::Relaxed);
-        let rest = encoding.get_overflowing();
-        if !rest.is_empty() {
+        let [before, behind] = &self.marks;
+        let room = self.length - before.len() - behind.len();
+        if own.len() > room {
             if self.on_long == OnLong::Fail {
-                let own = |marks: &[u32]| marks.iter().filter(|mark| **mark == 0).count();
-                let parts = std::iter::once(&encoding).chain(rest);
-                let tokens: usize = parts.map(|part| own(part.get_special_tokens_mask())).sum();
                 return Err(Error::data(format!(
-                    "the text has {tokens} tokens, more than fit into `length: {}`; raise `length`, or set `on_long: cut`",
+                    "the text has {} tokens, more than fit into `length: {}`; raise `length`, or set `on_long: cut`",
+                    own.len(),
                     self.length
                 )));
             }
@@ -119,7 +135,8 @@ impl FixedTokenizer {
         }
         let (ids, mask) = array.split_at_mut(self.length);
         ids.fill(i64::from(self.pad));
-        for ((id, mask), token) in ids.iter_mut().zip(mask).zip(encoding.get_ids()) {
+        let shown = before.iter().chain(own.iter().take(room)).chain(behind);
+        for ((id, mask), token) in ids.iter_mut().zip(mask).zip(shown) {
             (*id, *mask) = (i64::from(*token), 1);
         }
         Ok(())
@@ -151,6 +168,18 @@ impl Drop for FixedTokenizer {
     }
 }
 
+/// The ids that the tokenizer puts in front of a text, and behind it.
+fn marks_of(tokenizer: &Tokenizer) -> Result<[Vec<u32>; 2], Error> {
+    let wrong = |error| Error::Parameters(format!("files: {error}"));
+    let around = tokenizer.encode_fast("", true).map_err(wrong)?;
+    let probe = tokenizer.encode_fast("a", true).map_err(wrong)?;
+    let before = probe.get_special_tokens_mask().iter().position(|mask| *mask == 0);
+    // A vocabulary without the letter shows marks alone; of those the first is in front.
+    let before = before.unwrap_or(around.len().min(1)).min(around.len());
+    let (before, behind) = around.get_ids().split_at(before);
+    Ok([before.to_vec(), behind.to_vec()])
+}
+
 /// A token that marks something and is never split.
 pub(crate) fn added(id: &Value, content: &str) -> Value {
     json!({
@@ -163,3 +192,6 @@ pub(crate) fn added(id: &Value, content: &str) -> Value {
 pub(crate) fn id_of<'v>(vocabulary: &'v serde_json::Map<String, Value>, token: &str) -> Result<&'v Value, Error> {
     vocabulary.get(token).ok_or_else(|| Error::Parameters(format!("files: the vocabulary lacks the token {token}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::files::TokenizerFiles;
 use crate::tokenizer::{Config, FixedTokenizer, Kind, added, id_of, parameters};
+use crate::words::Break;
 
 /// Any text <-> the tokens of BERT: the longest pieces of each word that the vocabulary has.
 pub struct WordPiece(FixedTokenizer);
@@ -34,7 +35,12 @@ impl Codec for WordPiece {
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
         let config: Config = parameters.read()?;
-        FixedTokenizer::new(&Kind { codec: "wordpiece", model: "WordPiece" }, config, described).map(WordPiece)
+        FixedTokenizer::new(
+            &Kind { codec: "wordpiece", model: "WordPiece", breaks: Break::AtSpaces },
+            config,
+            described,
+        )
+        .map(WordPiece)
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
@@ -48,7 +54,7 @@ impl Codec for WordPiece {
 
 /// `tokenizer.json` from `vocab.txt` and the switches in `tokenizer_config.json`, as `BertTokenizer` of transformers 5
 /// reads them.
-fn described(files: &TokenizerFiles) -> Result<Value, Error> {
+pub(crate) fn described(files: &TokenizerFiles) -> Result<Value, Error> {
     let lines = files.needed("vocab.txt")?.lines().enumerate();
     let vocabulary: Map<String, Value> = lines.map(|(id, token)| (token.to_string(), id.into())).collect();
     let (start, stop) = (id_of(&vocabulary, START)?, id_of(&vocabulary, STOP)?);

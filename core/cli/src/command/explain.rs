@@ -2,6 +2,7 @@
 
 use anyflow_plan::CodeEntry;
 use anyflow_plan::reference::{self, KeyEntry, Section};
+use anyflow_weights::{CODES, WeightsCode};
 
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
@@ -20,7 +21,7 @@ pub struct Args {
 /// # Errors
 /// An unknown key or code.
 pub fn run(args: &Args) -> Result<CommandResult> {
-    if let Some(code) = anyflow_plan::codes().into_iter().find(|code| code.code == args.key) {
+    if let Some(code) = codes().find(|code| code.code == args.key) {
         let json = serde_json::to_value(&code).map_err(CliError::internal)?;
         return Ok(CommandResult::done(problem(&code), json));
     }
@@ -34,6 +35,17 @@ pub fn run(args: &Args) -> Result<CommandResult> {
     let json = serde_json::to_value(&sections).map_err(CliError::internal)?;
     let parts: Vec<String> = sections.iter().map(text).collect();
     Ok(CommandResult::done(parts.join("\n"), json))
+}
+
+/// The codes of the planner and of weights files.
+fn codes() -> impl Iterator<Item = CodeEntry> {
+    let of_weights = CODES.iter().map(|WeightsCode { code, cause, example, cure }| CodeEntry {
+        code: (*code).into(),
+        cause: (*cause).into(),
+        example: (*example).into(),
+        cure: (*cure).into(),
+    });
+    anyflow_plan::codes().into_iter().chain(of_weights)
 }
 
 fn problem(code: &CodeEntry) -> String {

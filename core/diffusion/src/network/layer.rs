@@ -69,6 +69,11 @@ impl BuildOptions {
         BuildOptions { precision, device, seed, prompt: None, context: None, vectors: None, planes: 0, start }
     }
 
+    /// The same for parameters that are added, not multiplied: they are f32 in any case.
+    pub(super) fn in_f32(self) -> Self {
+        BuildOptions { precision: Precision::F32, ..self }
+    }
+
     /// The options of a part, by its index: the same with a seed of its own.
     pub(super) fn of_part(self, index: usize) -> Self {
         BuildOptions { seed: self.seed.wrapping_add((index as u64).wrapping_mul(PART_SEEDS)), ..self }
@@ -166,7 +171,7 @@ impl Linear {
 
     /// Weight `[to, from]` and bias `[to]`, f32, without gradient.
     pub fn plain(&self) -> Result<(Tensor, Tensor)> {
-        Ok((plain(&self.weight)?, plain(&self.bias)?))
+        Ok((cast(&plain(&self.weight)?, Kind::Float)?, plain(&self.bias)?))
     }
 }
 
@@ -251,8 +256,11 @@ pub(super) fn cast(x: &Tensor, kind: Kind) -> Result<Tensor> {
 
 /// A fresh weight, `[to, from, ...]`, normal with variance scale^2 / (3 fan_in).
 pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) -> Result<Tensor> {
-    if init.start != StartValues::Drawn {
-        return zero(size, init);
+    match init.start {
+        StartValues::Drawn => {}
+        // What a file gives is kept in the type that it is multiplied in: 16-bit weights never take 32 bits.
+        StartValues::Zero => return zero(size, init.precision.kind(), init),
+        StartValues::Shared => return zero(size, Kind::Float, init),
     }
     let inputs: i64 = size[1..].iter().product();
     let mut values = vec![0.0; (size[0] * inputs) as usize];
@@ -266,11 +274,11 @@ pub(super) fn fresh(name: &str, size: &[i64], scale: f64, init: BuildOptions) ->
 
 /// A fresh bias.
 pub(super) fn zeros(width: i64, init: BuildOptions) -> Result<Tensor> {
-    zero(&[width], init)
+    zero(&[width], Kind::Float, init)
 }
 
-fn zero(size: &[i64], init: BuildOptions) -> Result<Tensor> {
-    let options = (Kind::Float, init.device);
+fn zero(size: &[i64], kind: Kind, init: BuildOptions) -> Result<Tensor> {
+    let options = (kind, init.device);
     match init.start {
         StartValues::Shared => Tensor::try_zeros([1], options)?.try_expand(size),
         StartValues::Drawn | StartValues::Zero => leaf(&Tensor::try_zeros(size, options)?),

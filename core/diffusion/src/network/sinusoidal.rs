@@ -1,6 +1,5 @@
 //! Sinusoidal embeddings of times and of other numbers.
 
-use anyflow_config::Precision;
 use tch::{Device, Kind, Tensor};
 
 use super::layer::{BuildOptions, Linear, silu};
@@ -100,7 +99,7 @@ impl VectorEmbedding {
 }
 
 fn two_layers(name: &str, inputs: i64, width: i64, init: BuildOptions) -> Result<[Linear; 2]> {
-    let init = BuildOptions { precision: Precision::F32, ..init };
+    let init = init.in_f32();
     let layer = |number: usize, from| Linear::new(&format!("{name}.linear_{number}"), from, width, 1.0, init);
     Ok([layer(1, inputs)?, layer(2, width)?])
 }

@@ -2,7 +2,6 @@
 
 use std::f64::consts::FRAC_PI_4;
 
-use anyflow_config::Precision;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
@@ -59,7 +58,7 @@ impl TimeEmbedding {
             TimeFeatures::Raw => (None, 1),
         };
         let inputs = (streams * (per_stream + usize::from(presence))) as i64;
-        let init = BuildOptions { precision: Precision::F32, ..init };
+        let init = init.in_f32();
         let layers =
             [Linear::new("time.0", inputs, width, 1.0, init)?, Linear::new("time.1", width, width, 1.0, init)?];
         Ok(TimeEmbedding { frequencies, presence, activation, layers })

@@ -31,7 +31,7 @@ impl Rule for Absent {
         for prompt in &spec.prompts {
             let Some(absent) = &prompt.absent else { continue };
             let name = prompt.name.value.clone();
-            let cells = model.prompts.get(&name).and_then(|node| node.plan.as_ref()).map(|plan| &plan.cells.form);
+            let cells = model.prompts.get(&name).and_then(|node| node.plan.as_ref()).map(|plan| &plan.cells().form);
             let reads_text = cells.is_none_or(|form| matches!(form, Form::Cells { cell: CellKind::Utf8, .. }));
             if absent.given() != 1 {
                 report.error(prompt.name.span, AbsentProblem::AbsentForm { prompt: name, found: absent.given() });

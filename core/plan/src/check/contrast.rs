@@ -32,13 +32,13 @@ fn two_parts(stage: &StageSpec, partner: &str, report: &mut Report) {
 
 fn one_size(stage: &StageSpec, partner: &str, model: &ModelGraph, report: &mut Report) {
     let shape = |name: &str| match model.prompts.get(name) {
-        Some(prompt) => prompt.plan.as_ref().map(|plan| &plan.tokens),
-        None => model.streams.get(name)?.plan.as_ref().map(|plan| &plan.latent),
+        Some(prompt) => prompt.plan.as_ref()?.tokens(),
+        None => model.shape(name).map(<[i64]>::to_vec),
     };
     let Some(wanted) = shape(partner) else { return };
     let size = |shape: &[i64]| shape.iter().product::<i64>();
     for name in &stage.train {
-        let Some(found) = shape(&name.value).filter(|found| size(found) != size(wanted)) else { continue };
+        let Some(found) = shape(&name.value).filter(|found| size(found) != size(&wanted)) else { continue };
         let one = format!("`{}` is {found:?}", name.value);
         let other = format!("`{partner}` is {wanted:?}");
         report.error(name.span, Problem::Mismatch { what: "sizes", one, other });

@@ -38,7 +38,7 @@ fn read(task: &TaskSpec, table: &TableSpec, model: &ModelGraph, report: &mut Rep
     }
     // A classification needs the truth: the class of a row, or its own value of the stream.
     let Some(score) = &task.score else { return };
-    if score.classes.is_empty() {
+    if score.classes.names.is_empty() {
         need("stream", &score.stream, model.streams.contains_key(&score.stream.value));
     } else if table.class.is_none() {
         missing_column("data", "the class (`class`)", &reader, &score.stream, report);

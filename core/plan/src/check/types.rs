@@ -50,12 +50,17 @@ fn check_node(graph: &Graph, to: Vertex, link: &Link, found: &Type, model: &Mode
         (Some(Act::Code { role: Role::Encode, stream }), _) => {
             plan_of(model, stream).map(|plan| (format!("encoding in node `{name}`"), plan.cells.clone()))
         }
-        (Some(Act::Embed { prompt }), _) => {
+        (Some(Act::Embed { prompt, .. }), _) => {
             let plan = model.prompts.get(prompt).and_then(|prompt| prompt.plan.as_ref());
-            plan.map(|plan| (format!("embedding in node `{name}`"), plan.cells.clone()))
+            plan.map(|plan| (format!("embedding in node `{name}`"), plan.cells().clone()))
         }
         (Some(Act::Judge(judge)), _) => {
             plan_of(model, &judge.scorer.stream).map(|plan| (format!("scoring in node `{name}`"), plan.cells.clone()))
+        }
+        (Some(Act::Compare(node)), slot) => {
+            let prompt = &node.between[usize::from(*slot == Slot::Against)];
+            let plan = model.prompts.get(prompt).and_then(|prompt| prompt.plan.as_ref());
+            plan.map(|plan| (format!("prompt `{prompt}` of node `{name}`"), plan.cells().clone()))
         }
         (Some(Act::Code { stream, .. }), _) => plan_of(model, stream)
             .and_then(|plan| latent(stream, plan))
@@ -94,6 +99,8 @@ fn check_condition(
     let Some((_, Some(denoiser))) = model.denoisers.get(&diffusion.denoiser) else { return };
     match &found.form {
         Form::Tokens { prompt, .. } if denoiser.prompts.contains(prompt) => {}
+        Form::Tokens { prompt, .. } | Form::Vector { prompt, .. }
+            if link.port.is_none() && denoiser.vectors.iter().any(|vectors| vectors.has(prompt)) => {}
         _ => {
             let wanted = match denoiser.prompts.as_slice() {
                 [] => format!("nothing, since denoiser `{}` has no prompts", diffusion.denoiser),

@@ -99,8 +99,11 @@ fn step_line(op: &Op) -> (Look, String) {
     match op {
         Op::ReadCells { stream, .. } => (Look::Work, format!("read {stream}")),
         Op::WriteCells { stream, .. } => (Look::Work, format!("write {stream}")),
+        Op::ReadNumbers { .. } => (Look::Work, "read numbers".into()),
         Op::WriteNumbers { .. } => (Look::Work, "write numbers".into()),
         Op::Hide { .. } => (Look::Work, "hide".into()),
+        Op::Compare { scorer, .. } => (Look::Work, format!("compare by {scorer}")),
+        Op::Join { .. } => (Look::Work, "side by side".into()),
         Op::Judge { .. } => (Look::Work, "score".into()),
         Op::Module { stream, role, .. } => (Look::Work, format!("{} {stream}", word(*role))),
         Op::Diffuse { diffusion, to } => {
@@ -115,12 +118,17 @@ fn reads(op: &Op) -> Vec<(String, &str)> {
     match op {
         Op::ReadCells { from, .. }
         | Op::WriteCells { from, .. }
+        | Op::ReadNumbers { from, .. }
         | Op::WriteNumbers { from, .. }
         | Op::Judge { from, .. }
         | Op::Module { from, .. } => {
             vec![(from.split_once('.').map_or("", |(_, port)| port).to_string(), from)]
         }
         Op::Hide { from, mask, .. } => vec![(String::new(), from), ("mask".into(), mask)],
+        Op::Compare { from, against, .. } => {
+            std::iter::once(from).chain(against).map(|from| (String::new(), from.as_str())).collect()
+        }
+        Op::Join { from, .. } => from.iter().map(|from| (String::new(), from.as_str())).collect(),
         Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => {
             let label = |read: RoleValue| match read.key {
                 "condition" | "instead" => read.key.to_string(),
@@ -136,11 +144,13 @@ fn makes(op: &Op) -> Vec<&str> {
     match op {
         Op::ReadCells { to, .. }
         | Op::WriteCells { to, .. }
+        | Op::ReadNumbers { to, .. }
         | Op::WriteNumbers { to, .. }
+        | Op::Join { to, .. }
         | Op::Hide { to, .. }
         | Op::Module { to, .. } => vec![to],
         Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
-        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } => {
+        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } | Op::Compare { label, scores, .. } => {
             label.iter().chain(scores).map(String::as_str).collect()
         }
     }

@@ -4,7 +4,7 @@ use anyflow_config::{Aggregation, Auxiliary, Precision};
 
 use crate::explain::options::Options;
 use crate::explain::words::{list, section};
-use crate::plan::{Checkpoint, DenoiserConfig, Form, Model};
+use crate::plan::{Checkpoint, DenoiserConfig, Form, Model, PairConfig, PromptConfig};
 
 /// The model: streams, prompts and denoisers.
 pub(crate) fn lines(model: &Model, options: Options) -> String {
@@ -12,6 +12,7 @@ pub(crate) fn lines(model: &Model, options: Options) -> String {
     let parts = [
         section("streams", streams(model, options)),
         section("prompts", prompts(model, options)),
+        section("scorers", model.scorers.iter().map(|(name, it)| pair(name, it)).collect()),
         section("denoisers", model.denoisers.iter().map(|(name, it)| denoiser(name, it, options)).collect()),
     ];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
@@ -43,12 +44,29 @@ fn streams(model: &Model, options: Options) -> Vec<Vec<String>> {
 fn prompts(model: &Model, options: Options) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for (name, prompt) in &model.prompts {
-        let shapes = prompt.array.elements().map_or(String::new(), |(shape, _)| format!("{shape:?} -> "));
-        rows.push(row(name, "codec", options.component(&prompt.codec)));
-        rows.push(row("", "module", options.component(&prompt.module)));
-        rows.push(row("", "shapes", format!("{shapes}{:?}", prompt.tokens)));
+        match prompt {
+            PromptConfig::Encoded(prompt) => {
+                let shapes = prompt.array.elements().map_or(String::new(), |(shape, _)| format!("{shape:?} -> "));
+                let tokens = prompt.tokens.iter().map(|tokens| format!("{tokens:?}"));
+                let vector = prompt.vector.iter().map(|size| format!("vector [{size}]"));
+                rows.push(row(name, "codec", options.component(&prompt.codec)));
+                rows.push(row("", "module", options.component(&prompt.module)));
+                rows.push(row("", "shapes", format!("{shapes}{}", list(tokens.chain(vector)))));
+            }
+            PromptConfig::Joined(prompt) => {
+                rows.push(row(name, "features", list(&prompt.features)));
+                rows.push(row("", "shapes", format!("{:?}", prompt.tokens)));
+            }
+            PromptConfig::Numbers(prompt) => rows.push(row(name, "numbers", prompt.numbers.to_string())),
+        }
     }
     rows
+}
+
+fn pair(name: &str, scorer: &PairConfig) -> Vec<String> {
+    let [one, other] = &scorer.between;
+    let scale = scorer.scale.map_or("a learned factor".into(), |scale| scale.to_string());
+    row(name, "cosine", format!("{one}, {other} x {scale}"))
 }
 
 fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<String> {
@@ -64,6 +82,9 @@ fn denoiser(name: &str, denoiser: &DenoiserConfig, options: Options) -> Vec<Stri
     }
     if !denoiser.planes.is_empty() {
         what.push_str(&format!(", planes {}", list(&denoiser.planes)));
+    }
+    if let Some(vectors) = &denoiser.vectors {
+        what.push_str(&format!(", vectors {} ({})", list(vectors.from.keys()), vectors.by));
     }
     vec![name.to_string(), what, options.kind(&denoiser.network), options.kind(&denoiser.schedule)]
 }

@@ -6,7 +6,7 @@ use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::tasks::judge;
 use crate::explain::words::{
-    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, given, list, roles, section,
+    ABSENT, CONDITIONS, MARGINALIZES, OBSERVES, STARTS, bytes, classification, described, given, list, roles, section,
 };
 use crate::plan::{Diffusion, Op, RunPlan, Value};
 
@@ -48,14 +48,22 @@ pub(crate) fn lines(plan: &RunPlan, options: Options) -> String {
 fn operation(op: &Op, options: Options) -> (&'static str, String) {
     match op {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
+        Op::ReadNumbers { from, to, .. } => ("read", format!("{from} -> {to}")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
         Op::WriteNumbers { from, to } => ("write", format!("{from} -> {to}")),
         Op::Hide { from, mask, to, .. } => ("hide", format!("{from} -> {to} (by {mask})")),
-        Op::Module { stream, role: Role::Embed, from, to } => ("embed", format!("{from} -> {to} (prompt {stream})")),
+        Op::Module { stream, role: role @ (Role::Embed | Role::Pool), from, to } => {
+            (word(*role), format!("{from} -> {to} (prompt {stream})"))
+        }
+        Op::Join { from, to } => ("join", format!("{} -> {to}", list(from))),
         Op::Module { stream, role, from, to } => (word(*role), format!("{from} -> {to} (stream {stream})")),
         Op::Judge { from, names, .. } => {
             let named = if names.is_empty() { String::new() } else { format!("classes {}", list(names)) };
             ("judge", joined(vec![from.clone(), named]))
+        }
+        Op::Compare { scorer, from, against, classes, .. } => {
+            let with = against.clone().unwrap_or_else(|| described(classes));
+            ("compare", format!("{from} with {with} by {scorer}"))
         }
         Op::Diffuse { diffusion, .. } => {
             let outputs = list(diffusion.streams.outputs());

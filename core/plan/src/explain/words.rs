@@ -33,12 +33,16 @@ pub(crate) fn section(heading: &str, mut rows: Vec<Vec<String>>) -> String {
 
 /// A classification in words.
 pub(crate) fn classification(scoring: &Scoring) -> String {
-    let among = match scoring.classes.values().map(Vec::len).max() {
+    format!("predicts {} x {} among {}", scoring.stream, scoring.samples, described(&scoring.classes))
+}
+
+/// Classes with their cells in words.
+pub(crate) fn described(classes: &IndexMap<String, Vec<String>>) -> String {
+    match classes.values().map(Vec::len).max() {
         None => "the values of all rows".to_string(),
-        Some(1) => format!("{} classes", scoring.classes.len()),
-        Some(cells) => format!("{} classes of {cells} cells each", scoring.classes.len()),
-    };
-    format!("predicts {} x {} among {among}", scoring.stream, scoring.samples)
+        Some(1) => format!("{} classes", classes.len()),
+        Some(cells) => format!("{} classes of {cells} cells each", classes.len()),
+    }
 }
 
 /// The roles of streams in words, `observes a = b`, except that of the outputs; those with one of the `wanted` words.

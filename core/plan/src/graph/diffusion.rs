@@ -40,14 +40,23 @@ pub(crate) fn resolve_diffusion(
     let named: Vec<&SpannedString> = written.iter().flat_map(|(_, streams)| streams.iter().copied()).collect();
     let denoiser = choose_denoiser(spec.denoiser.as_ref(), &named, spec.span, model, report)?;
     let mut streams = resolve_roles(&spec.roles, &denoiser, model, report)?;
-    for (tokens, weight) in &spec.roles.condition {
+    let conditions = Conditions { model, denoiser: &denoiser };
+    for (node, weight) in &spec.roles.condition {
         // A wrong reference is reported with the edges.
-        if let Some(prompt) = prompt_of(tokens) {
-            streams.condition(prompt, tokens.value.clone(), *weight);
+        for (part, value) in prompt_of(node).iter().flat_map(|prompt| conditions.of(&node.value, prompt)) {
+            streams.condition(part, value, *weight);
         }
     }
     for InsteadSpec { condition, by } in spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead) {
-        if streams.replace_condition(&condition.value, by.value.clone()).is_none() {
+        let prompt = prompt_of(condition).unwrap_or_default();
+        let others = prompt_of(by).map(|other| conditions.of(&by.value, &other)).unwrap_or_default();
+        let replaced = conditions.of(&condition.value, &prompt).into_iter().filter_map(|(part, value)| {
+            let other = others.iter().find(|(other, _)| *other == part).map(|(_, value)| value.clone());
+            // Another prompt has no vector in the place of this one.
+            let other = other.or_else(|| (part == prompt).then(|| by.value.clone()))?;
+            streams.replace_condition(&value, other)
+        });
+        if replaced.count() == 0 {
             unknown(
                 "condition",
                 condition,
@@ -84,6 +93,30 @@ fn planes(
         return None;
     }
     Some(given.iter().map(|(name, from)| (name.value.clone(), from.value.clone())).collect())
+}
+
+/// What a node that makes a prompt gives to a denoiser.
+struct Conditions<'a> {
+    model: &'a ModelGraph<'a>,
+    denoiser: &'a str,
+}
+
+impl Conditions<'_> {
+    /// Prompt or vector of the denoiser -> value of the node. A node of a prompt that is made of others also has their
+    /// vectors.
+    fn of(&self, node: &str, prompt: &str) -> Vec<(String, String)> {
+        let plan = self.model.denoisers.get(self.denoiser).and_then(|(_, plan)| plan.as_ref());
+        let parts = self.model.parts(prompt);
+        let vectors = plan.iter().flat_map(|plan| plan.vectors.iter().flat_map(|vectors| &vectors.from));
+        let own = vectors.filter(|(_, vector)| parts.contains(&vector.prompt.as_str()));
+        let mut found: Vec<(String, String)> =
+            own.map(|(name, vector)| (name.clone(), vector.value_of(node, prompt))).collect();
+        // Rules report a prompt that the denoiser does not have.
+        if found.is_empty() || plan.is_none_or(|plan| plan.prompts.iter().any(|known| known == prompt)) {
+            found.insert(0, (prompt.to_string(), node.to_string()));
+        }
+        found
+    }
 }
 
 /// The denoiser: the named one, or the only one that has all these streams.

@@ -4,7 +4,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::error::Report;
 use crate::graph::{Act, PORTS};
-use crate::plan::StreamRole;
+use crate::plan::{POOLED, StreamRole};
 use crate::problem::{Hint, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, NodeSpec, ObservedSpec, PipelineSpec, unknown};
@@ -14,7 +14,8 @@ problems! {
     pub(crate) enum PortProblem {
         /// A reference `node.port` names a port that the node does not have.
         /// Example: `from: joint.lfet`, where `joint` generates `left` and `right`.
-        /// Cure: Name a port of the node: a stream that it generates, or `label` and `scores` of `score`.
+        /// Cure: Name a port of the node: a stream that it generates, `label`, `scores` or `score` of `score`, or `pooled` of
+        /// `embed` with a prompt that has a vector.
         #[error("`{node}` has no port `{port}`{hint}")]
         UnknownPort { node: String, port: String, hint: Hint },
         /// A node has several ports, and the reference names none.
@@ -66,6 +67,8 @@ pub(crate) enum Slot {
     Hide,
     /// A prompt of a diffusion.
     Condition,
+    /// What `from` is compared with.
+    Against,
     /// An output.
     Output,
 }
@@ -138,6 +141,10 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
             observed.chain(starts).chain(planes).chain(conditions).chain(instead).collect()
         }
         Some(Action::Judge(spec)) => spec.from.iter().map(|from| (Slot::From, from)).collect(),
+        Some(Action::Compare(spec)) => {
+            let from = spec.from.iter().map(|from| (Slot::From, from));
+            from.chain(spec.against.iter().map(|against| (Slot::Against, against))).collect()
+        }
         None => Vec::new(),
     }
 }
@@ -175,10 +182,18 @@ impl Graph<'_> {
             return None;
         };
         match &self.spec.nodes[index].action {
+            Some(Action::Code(_)) if port == Some(POOLED) && has_vector(self.acts[index].as_ref()) => {
+                Some((Vertex::Node(index), port.map(String::from)))
+            }
             Some(Action::Code(_)) => single(Vertex::Node(index), head, port, written, report),
             Some(Action::Diffuse(spec)) => {
                 let generated: Vec<&str> = spec.roles.generate.iter().map(|stream| stream.value.as_str()).collect();
                 let port = stream_port(head, port, &generated, self.acts[index].as_ref(), written, report)?;
+                Some((Vertex::Node(index), Some(port)))
+            }
+            Some(Action::Compare(_)) => {
+                let Some(Act::Compare(node)) = &self.acts[index] else { return None };
+                let port = stream_port(head, port, node.ports(), self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
             Some(Action::Score(..) | Action::Judge(_)) => {
@@ -188,6 +203,11 @@ impl Graph<'_> {
             None => None,
         }
     }
+}
+
+/// True if a node makes a prompt with a vector of the whole.
+fn has_vector(act: Option<&Act>) -> bool {
+    matches!(act, Some(Act::Embed { has_vector: true, .. }))
 }
 
 /// A vertex with a single port, which has no name.
@@ -223,7 +243,7 @@ fn stream_port(
     }
     let role = match act {
         Some(Act::Diffuse(diffusion)) => diffusion.streams.0.get(port),
-        Some(Act::Score(..) | Act::Judge(_)) => None,
+        Some(Act::Score(..) | Act::Judge(_) | Act::Compare(_)) => None,
         // A wrong diffusion was reported; its streams are unknown.
         _ => return None,
     };

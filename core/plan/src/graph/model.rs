@@ -8,9 +8,12 @@ use crate::descriptor::{CodecDescriptor, ModuleDescriptor, Role};
 use crate::error::Report;
 use crate::graph::companions::{self, Auxiliary};
 use crate::graph::model_graph::Streams;
+use crate::graph::pairs::resolve_pairs;
+use crate::graph::prompts::resolve_prompts;
+use crate::graph::vectors::resolve_vectors;
 use crate::graph::{ModelGraph, PromptNode, StreamNode, parts};
-use crate::infer::{End, Solver};
-use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Type};
+use crate::infer::{CODEC, End, MODULE, Solver};
+use crate::plan::{Component, DenoiserConfig, Stream, Type};
 use crate::problem::Problem;
 use crate::source::{Source, SpannedString};
 use crate::spec::{DenoiserSpec, ModelSpec, StreamSpec, Use, unknown};
@@ -24,8 +27,7 @@ pub(crate) fn resolve_model<'a>(
 ) -> ModelGraph<'a> {
     let streams: IndexMap<_, _> =
         spec.streams.iter().map(|spec| (spec.name.value.clone(), stream(spec, catalog, report))).collect();
-    let prompts: IndexMap<_, _> =
-        spec.prompts.iter().map(|spec| (spec.name.value.clone(), prompt(spec, catalog, report))).collect();
+    let prompts = resolve_prompts(&spec.prompts, catalog, report);
     let denoisers: IndexMap<_, _> = spec
         .denoisers
         .iter()
@@ -36,6 +38,7 @@ pub(crate) fn resolve_model<'a>(
         .collect();
     companions::check(spec, &streams, report);
     let samplers = spec.denoisers.iter().map(|denoiser| (denoiser.name.value.clone(), denoiser.sampler.clone()));
+    let scorers = resolve_pairs(spec, &prompts, report);
     ModelGraph {
         samplers: samplers.collect(),
         name: spec.name.as_ref().map(|name| name.value.clone()).unwrap_or_default(),
@@ -45,6 +48,7 @@ pub(crate) fn resolve_model<'a>(
         checkpoint: parts::checkpoint(spec, source, report),
         has_checkpoint: spec.has_checkpoint,
         denoisers,
+        scorers,
         streams,
         prompts,
     }
@@ -66,11 +70,6 @@ fn stream<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> S
     }
 }
 
-/// Key of the codec in an inference.
-const CODEC: &str = "codec";
-/// Key of the module in an inference.
-const MODULE: &str = "module";
-
 fn infer(
     spec: &StreamSpec,
     codec: &Found<CodecDescriptor>,
@@ -89,7 +88,7 @@ fn infer(
                 let component = &module.placed.component;
                 component::need_role(roles, Role::Encode, component, component.span, report)?;
             }
-            same_modality(codec, module, report);
+            component::same_modality(codec, module, report);
             attach(&mut solver, module, &array, &latent, report);
         }
         None => solver.unify(&array, &latent, report),
@@ -135,57 +134,9 @@ pub(crate) fn read_by(
         has_module: false,
         latent: Some((shape.to_vec(), used.component.span)),
         schedule: None,
-        absent: None,
         aggregates: Vec::new(),
     };
     infer(&spec, &codec, None, report).map(|stream| stream.codec)
-}
-
-fn prompt<'a>(spec: &StreamSpec, catalog: &'a Catalog, report: &mut Report) -> PromptNode<'a> {
-    let codec = spec.codec.as_ref().and_then(|used| component::codec(used, catalog, report));
-    let module = spec.module.as_ref().and_then(|used| component::module(used, catalog, report));
-    let plan =
-        codec.as_ref().zip(module.as_ref()).and_then(|(codec, module)| infer_prompt(spec, codec, module, report));
-    PromptNode {
-        component: spec.module.as_ref().map(|used| used.component.value.clone()),
-        codec_descriptor: codec.as_ref().map(|codec| codec.descriptor),
-        plan,
-    }
-}
-
-fn infer_prompt(
-    spec: &StreamSpec,
-    codec: &Found<CodecDescriptor>,
-    module: &Found<ModuleDescriptor>,
-    report: &mut Report,
-) -> Option<PromptConfig> {
-    let (sizes, span) = spec.latent.as_ref()?;
-    let descriptor = codec.descriptor;
-    let placed = &module.placed;
-    let mut solver = Solver::default();
-    let array = solver.port(CODEC, &codec.placed, &descriptor.array, "the array");
-    let tokens = solver.shape(&format!("the tokens of prompt `{}`", spec.name.value), *span, sizes);
-    let component = &placed.component;
-    let (input, output) = component::need_role(module.descriptor, Role::Embed, component, component.span, report)?;
-    same_modality(codec, module, report);
-    let input = solver.port(MODULE, placed, input, "the input to embed");
-    let output = solver.port(MODULE, placed, output, "the output of embed");
-    solver.unify(&array, &input, report);
-    solver.unify(&tokens, &output, report);
-    solver.settle(CODEC, &codec.placed);
-    solver.settle(MODULE, placed);
-    let of_module = solver.component(MODULE, placed, report);
-    let of_codec = solver.component(CODEC, &codec.placed, report);
-    let array = Type::array(&descriptor.modality, &descriptor.array, solver.sizes(&array)?);
-    Some(PromptConfig {
-        modality: descriptor.modality.clone(),
-        codec: of_codec,
-        cells: Type::cells(descriptor),
-        array,
-        module: of_module,
-        tokens: sizes.clone(),
-        absent: spec.absent.clone(),
-    })
 }
 
 /// Unifies the ports of a module with the array of the codec and with the latent, in both directions.
@@ -199,15 +150,6 @@ fn attach(solver: &mut Solver, module: &Found<ModuleDescriptor>, array: &End, la
         let (at_array, at_latent) = if Some(role.role) == by { (input, output) } else { (output, input) };
         solver.unify(array, &at_array, report);
         solver.unify(latent, &at_latent, report);
-    }
-}
-
-fn same_modality(codec: &Found<CodecDescriptor>, module: &Found<ModuleDescriptor>, report: &mut Report) {
-    if codec.descriptor.modality != module.descriptor.modality {
-        let one = format!("{} is for {}", codec.placed.label(), codec.descriptor.modality);
-        let other = format!("{} for {}", module.placed.label(), module.descriptor.modality);
-        let problem = Problem::Mismatch { what: "modalities", one, other };
-        report.error_with(module.placed.component.span, problem, codec.placed.component.span, "the codec");
     }
 }
 
@@ -227,6 +169,7 @@ fn denoiser(
     for name in spec.planes.iter().filter(|name| !streams.contains_key(&name.value)) {
         unknown("stream", name, streams.keys().map(String::as_str), report);
     }
+    let vectors = spec.vectors.as_ref().map(|written| resolve_vectors(spec, written, prompts, report));
     let over: Vec<String> = spec.over.iter().map(|name: &SpannedString| name.value.clone()).collect();
     if over.is_empty() {
         let what = format!("`over` of denoiser `{}`", spec.name.value);
@@ -238,6 +181,7 @@ fn denoiser(
             companions: auxiliary.plan?,
             prompts: spec.prompts.iter().map(|name| name.value.clone()).collect(),
             planes: spec.planes.iter().map(|name| name.value.clone()).collect(),
+            vectors,
             network: spec.network.clone()?,
             predict: spec.predict?,
             schedule: spec.schedule.clone()?,

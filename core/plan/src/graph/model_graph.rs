@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use crate::component::Found;
 use crate::descriptor::{CodecDescriptor, ModuleDescriptor};
 use crate::error::Report;
-use crate::plan::{Checkpoint, DenoiserConfig, Model, PromptConfig, Stream};
+use crate::plan::{Checkpoint, DenoiserConfig, Model, PairConfig, PromptConfig, Stream, Type};
 use crate::source::Span;
 use crate::spec::SamplerSpec;
 
@@ -26,6 +26,8 @@ pub(crate) struct ModelGraph<'a> {
     pub denoisers: IndexMap<String, (Vec<String>, Option<DenoiserConfig>)>,
     /// Denoiser -> the sampler of diffusions that name none.
     pub samplers: IndexMap<String, SamplerSpec>,
+    /// Scorers that compare two prompts.
+    pub scorers: IndexMap<String, Option<PairConfig>>,
 }
 
 /// Streams by name.
@@ -50,10 +52,18 @@ pub(crate) struct StreamNode<'a> {
 
 /// A prompt.
 pub(crate) struct PromptNode<'a> {
-    /// Its module, as written.
+    /// Its module, as written; one that is made of others, or of numbers, has none.
     pub component: Option<String>,
     pub codec_descriptor: Option<&'a CodecDescriptor>,
     pub plan: Option<PromptConfig>,
+}
+
+impl PromptNode<'_> {
+    /// The cells that it reads, as far as they are known.
+    pub fn cells(&self) -> Option<Type> {
+        let planned = self.plan.as_ref().map(|plan| plan.cells().clone());
+        planned.or_else(|| self.codec_descriptor.map(Type::cells))
+    }
 }
 
 impl StreamNode<'_> {
@@ -121,6 +131,14 @@ impl ModelGraph<'_> {
         latent(&self.streams, stream)
     }
 
+    /// The prompts that a prompt is made of: those side by side in it, or itself.
+    pub fn parts<'m>(&'m self, prompt: &'m str) -> Vec<&'m str> {
+        match self.prompts.get(prompt).and_then(|node| node.plan.as_ref()) {
+            Some(PromptConfig::Joined(joined)) => joined.features.iter().map(String::as_str).collect(),
+            _ => vec![prompt],
+        }
+    }
+
     /// True if a stream or a prompt has this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)
@@ -131,6 +149,7 @@ impl ModelGraph<'_> {
         let streams = self.streams.iter().map(|(name, stream)| Some((name.clone(), stream.plan.clone()?)));
         let prompts = self.prompts.iter().map(|(name, prompt)| Some((name.clone(), prompt.plan.clone()?)));
         let denoisers = self.denoisers.iter().map(|(name, (_, denoiser))| Some((name.clone(), denoiser.clone()?)));
+        let scorers = self.scorers.iter().map(|(name, scorer)| Some((name.clone(), scorer.clone()?)));
         Some(Model {
             name: self.name.clone(),
             source: self.path.clone(),
@@ -139,6 +158,7 @@ impl ModelGraph<'_> {
             streams: streams.collect::<Option<_>>()?,
             prompts: prompts.collect::<Option<_>>()?,
             denoisers: denoisers.collect::<Option<_>>()?,
+            scorers: scorers.collect::<Option<_>>()?,
         })
     }
 }

@@ -4,10 +4,11 @@ use crate::catalog::Catalog;
 use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
+use crate::graph::pairs::resolve_pair_node;
 use crate::graph::{
-    ModelGraph, ScorerNode, StreamNode, encoding, resolve_diffusion, resolve_scorer_node, resolve_scoring,
+    ModelGraph, PairNode, ScorerNode, StreamNode, encoding, resolve_diffusion, resolve_scorer_node, resolve_scoring,
 };
-use crate::plan::{Diffusion, Scoring};
+use crate::plan::{Diffusion, PromptConfig, Scoring};
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Action, CodeSpec, DiffuseSpec, NodeSpec};
@@ -28,14 +29,16 @@ problems! {
 pub(crate) enum Act {
     /// Encodes or decodes a stream.
     Code { role: Role, stream: String },
-    /// Makes a prompt.
-    Embed { prompt: String },
+    /// Makes a prompt: its tokens, and its vector if it has one.
+    Embed { prompt: String, has_vector: bool },
     /// Generates streams.
     Diffuse(Diffusion),
     /// Predicts classes.
     Score(Diffusion, Scoring),
     /// Classifies cells by a trained scorer.
     Judge(ScorerNode),
+    /// Compares two prompts.
+    Compare(PairNode),
 }
 
 /// Resolves a node; `None` if something is wrong, which is reported.
@@ -48,9 +51,10 @@ pub(crate) fn resolve_node(
 ) -> Option<Act> {
     match node.action.as_ref()? {
         Action::Code(code) if code.role == Role::Embed => {
-            let users = model.prompts.iter().map(|(name, prompt)| (name, prompt.component.as_deref()));
-            let known = model.prompts.values().all(|prompt| prompt.plan.is_some());
-            user(code, "prompt", users, known, report).map(|prompt| Act::Embed { prompt })
+            let prompt = prompt_named(code, model, report)?;
+            let plan = model.prompts.get(&prompt)?.plan.as_ref();
+            let has_vector = plan.and_then(PromptConfig::encoded).is_some_and(|encoded| encoded.vector.is_some());
+            Some(Act::Embed { prompt, has_vector })
         }
         Action::Code(code) => {
             let stream = stream_of(code, model, catalog, report)?;
@@ -63,11 +67,32 @@ pub(crate) fn resolve_node(
             Some(Act::Score(diffusion, resolve_scoring(scoring, model, report)?))
         }
         Action::Judge(spec) => resolve_scorer_node(spec, model, catalog, report).map(Act::Judge),
+        Action::Compare(spec) => resolve_pair_node(spec, model, report).map(Act::Compare),
     }
+}
+
+impl CodeSpec {
+    /// True if the node names a stream or prompt itself, in place of its component.
+    fn names<'m>(&self, mut known: impl Iterator<Item = &'m String>) -> bool {
+        self.stream.is_none() && known.any(|name| *name == self.component.value)
+    }
+}
+
+/// The prompt that a node names, by itself or by its module.
+fn prompt_named(code: &CodeSpec, model: &ModelGraph, report: &mut Report) -> Option<String> {
+    if code.names(model.prompts.keys()) {
+        return Some(code.component.value.clone());
+    }
+    let users = model.prompts.iter().map(|(name, prompt)| (name, prompt.component.as_deref()));
+    let known = model.prompts.values().all(|prompt| prompt.plan.is_some());
+    user(code, "prompt", users, known, report)
 }
 
 /// The stream that a component stands for.
 fn stream_of(code: &CodeSpec, model: &ModelGraph, catalog: &Catalog, report: &mut Report) -> Option<String> {
+    if code.names(model.streams.keys()) {
+        return Some(code.component.value.clone());
+    }
     let named = |stream: &StreamNode| stream.component.as_deref() == Some(code.component.value.as_str());
     if !model.streams.values().any(named) {
         no_user(&code.component, model, catalog, report);
@@ -124,11 +149,6 @@ fn user<'m>(
 /// Reports a component that no stream uses, and what to write instead.
 fn no_user(component: &SpannedString, model: &ModelGraph, catalog: &Catalog, report: &mut Report) {
     let named = |stream: &StreamNode| stream.component.clone();
-    if let Some(stream) = model.streams.get(&component.value) {
-        let hint = named(stream).map(Hint::exactly).unwrap_or_default();
-        report.error(component.span, ComponentProblem::NotAComponent { text: component.value.clone(), hint });
-        return;
-    }
     let by_codec = model.streams.values().find(|stream| stream.codec.as_ref() == Some(&component.value));
     if let Some(module) = by_codec.filter(|_| component::is_codec(&component.value, catalog)).and_then(named) {
         let found = "codec".into();
@@ -172,7 +192,7 @@ fn diffusion(spec: &DiffuseSpec, all: &[NodeSpec], model: &ModelGraph, report: &
 fn prompt_of(node: &SpannedString, all: &[NodeSpec], model: &ModelGraph) -> Option<String> {
     let node = all.iter().find(|known| known.name.value == node.value)?;
     match resolve_node(node, &[], model, &Catalog::default(), &mut Report::default()) {
-        Some(Act::Embed { prompt }) => Some(prompt),
+        Some(Act::Embed { prompt, .. }) => Some(prompt),
         _ => None,
     }
 }

@@ -21,7 +21,8 @@ pub(crate) fn checkpoint(spec: &ModelSpec, source: &Source, report: &mut Report)
             let streams = named("streams", spec.streams.iter().map(|stream| stream.name.value.as_str()));
             let prompts = named("prompts", spec.prompts.iter().map(|prompt| prompt.name.value.as_str()));
             let denoisers = named("denoisers", spec.denoisers.iter().map(|denoiser| denoiser.name.value.as_str()));
-            let known: Vec<String> = streams.chain(prompts).chain(denoisers).collect();
+            let scorers = named("scorers", spec.scorers.iter().map(|(name, _)| name.value.as_str()));
+            let known: Vec<String> = streams.chain(prompts).chain(denoisers).chain(scorers).collect();
             check(parts, &known, report);
             files(parts, source).map(Checkpoint::Parts)
         }

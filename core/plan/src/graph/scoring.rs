@@ -34,14 +34,13 @@ pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &m
         component::need_role(module.descriptor, Role::Encode, &module.placed.component, spec.stream.span, report)?;
     }
     let is_string = matches!(plan.cells.form, Form::Cells { cell: CellKind::Utf8, .. });
-    if !is_string && !spec.classes.is_empty() {
+    if !is_string && !spec.classes.names.is_empty() {
         let stream = spec.stream.value.clone();
         let cells = plan.cells.to_string();
         report.error(spec.stream.span, ScoreProblem::ClassesAreStrings { stream, cells });
         return None;
     }
-    let classes = spec.classes.iter().map(|class| (class.value.clone(), spec.cells(&class.value))).collect();
-    Some(Scoring { stream: spec.stream.value.clone(), classes, samples: spec.samples })
+    Some(Scoring { stream: spec.stream.value.clone(), classes: spec.classes.cells(), samples: spec.samples })
 }
 
 /// The type that leaves a port.

@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
+use crate::plan::PromptConfig;
 use crate::problem::{Caution, Problem};
 use crate::spec::{EvaluationSpec, unknown};
 
@@ -25,16 +26,17 @@ pub(super) fn resolve_similarity(
             continue;
         };
         let (Some(read), Some(reader)) = (&read.plan, &reader.plan) else { continue };
-        if read.cells != reader.cells {
+        if read.cells != *reader.cells() {
             let one = format!("stream `{}` is {}", stream.value, read.cells);
-            let other = format!("prompt `{}` reads {}", prompt.value, reader.cells);
+            let other = format!("prompt `{}` reads {}", prompt.value, reader.cells());
             report.error(prompt.span, Problem::Mismatch { what: "cells", one, other });
             continue;
         }
         let first = resolved.values().next().and_then(|name| Some((name, model.prompts[name].plan.as_ref()?)));
-        if let Some((name, first)) = first.filter(|(_, first)| first.tokens != reader.tokens) {
-            let one = format!("those of `{name}` are {:?}", first.tokens);
-            let other = format!("those of `{}` are {:?}", prompt.value, reader.tokens);
+        if let Some((name, first)) = first.filter(|(_, first)| first.tokens() != reader.tokens()) {
+            let shown = |plan: &PromptConfig| format!("{:?}", plan.tokens().unwrap_or_default());
+            let one = format!("those of `{name}` are {}", shown(first));
+            let other = format!("those of `{}` are {}", prompt.value, shown(reader));
             report.error(prompt.span, Problem::Mismatch { what: "tokens", one, other });
             continue;
         }

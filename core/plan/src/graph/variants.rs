@@ -149,7 +149,10 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
     }
     for (name, prompt) in &own.prompts {
         let Some(plan) = prompt.plan.as_ref() else { continue };
-        let is_same = |found: &PromptConfig| found.codec == plan.codec && found.array == plan.array;
+        let is_same = |found: &PromptConfig| match (found.encoded(), plan.encoded()) {
+            (Some(found), Some(plan)) => found.codec == plan.codec && found.array == plan.array,
+            _ => found.cells() == plan.cells(),
+        };
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
             Some(_) => differences.push(format!("its codec of prompt `{name}` produces other arrays")),

@@ -12,10 +12,13 @@ pub(crate) fn reads(op: &Op) -> Vec<&str> {
     match op {
         Op::ReadCells { from, .. }
         | Op::WriteCells { from, .. }
+        | Op::ReadNumbers { from, .. }
         | Op::WriteNumbers { from, .. }
         | Op::Judge { from, .. }
         | Op::Module { from, .. } => vec![from],
         Op::Hide { from, mask, .. } => vec![from, mask],
+        Op::Compare { from, against, .. } => std::iter::once(from).chain(against).map(String::as_str).collect(),
+        Op::Join { from, .. } => from.iter().map(String::as_str).collect(),
         Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => diffusion.reads().collect(),
     }
 }

@@ -1,5 +1,8 @@
 //! The plan of a run.
 
+mod compare;
+mod embed;
+
 use indexmap::IndexMap;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -137,12 +140,13 @@ impl Steps<'_> {
                 let mask = self.mask(index);
                 self.code(name, role, stream, from, mask)
             }
-            Act::Embed { prompt } => {
+            Act::Embed { prompt, .. } => {
                 let from = self.read(index, &Slot::From)?;
-                self.embed(name, prompt, from)
+                self.embed(index, name, prompt, from)
             }
             Act::Diffuse(diffusion) => self.diffuse(name, index, diffusion),
             Act::Score(diffusion, scoring) => self.score(name, index, diffusion, scoring),
+            Act::Compare(pair) => self.compare(index, name, pair),
             Act::Judge(judge) => {
                 let from = self.read(index, &Slot::From)?;
                 self.judge(name, index, judge, from)
@@ -210,18 +214,6 @@ impl Steps<'_> {
         let range = if let Form::Array { range, .. } = &array.form { *range } else { None };
         let fill = range.map_or(0.0, |[least, most]| (least + most) / 2.0);
         self.push(node, Op::Hide { from, mask, fill, to: to.clone() }, vec![(to, made)]);
-    }
-
-    fn embed(&mut self, node: String, prompt: String, from: String) -> Option<()> {
-        let plan = self.model.prompts.get(&prompt)?;
-        let tokens = Type::tokens(&plan.modality, &prompt, plan.tokens.clone());
-        let between = format!("{node}.array");
-        let array = plan.array.clone();
-        let op = Op::ReadCells { stream: prompt.clone(), from, to: between.clone() };
-        self.push(&node, op, vec![(between.clone(), array)]);
-        let op = Op::Module { stream: prompt, role: Role::Embed, from: between, to: node.clone() };
-        self.push(&node, op, vec![(node.clone(), tokens)]);
-        Some(())
     }
 
     fn judge(&mut self, node: String, index: NodeIndex, judge: ScorerNode, from: String) -> Option<()> {

@@ -1,83 +1,15 @@
-//! Models: streams, prompts and denoisers, and the types of values.
+//! Models: streams, prompts and denoisers.
 
 use std::fmt;
 
-use anyflow_config::{AbsentPrompt, Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
+use anyflow_config::{Auxiliary, Network, Parameterization, Precision, ScheduleConfig};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 
-use crate::descriptor::{CellKind, Role};
+use super::prompt::{EncodedPrompt, JoinedVectors, PairConfig, PromptConfig};
+use super::value::{Component, Type};
+use crate::descriptor::Role;
 use crate::keymap::is_file;
-
-/// The parameter of a component that names a file or folder. Only the engine reads it; the plugin gets the texts.
-pub const FILES: &str = "files";
-
-/// A codec or module with everything needed to create it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Component {
-    /// Plugin name.
-    pub plugin: String,
-    /// Component inside the plugin.
-    pub id: String,
-    /// Library file.
-    pub library: String,
-    /// All parameters, including defaults and inferred sizes: a JSON object.
-    pub parameters: Json,
-}
-
-/// Modality, dtype and shape of a value; the row axis is not listed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Type {
-    /// The modality, an opaque word.
-    pub modality: String,
-    /// Cells, array, latent, tokens or scores.
-    #[serde(flatten)]
-    pub form: Form,
-}
-
-/// The forms of a value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "form", rename_all = "kebab-case")]
-pub enum Form {
-    /// Raw cells of a column.
-    Cells {
-        /// Physical kind.
-        cell: CellKind,
-        /// Feature of the written column (see [`crate::descriptor::CodecDescriptor::feature`]).
-        feature: String,
-    },
-    /// The array of a codec.
-    Array {
-        /// Element type.
-        dtype: String,
-        /// Axis names.
-        axes: Vec<String>,
-        /// Axis sizes.
-        shape: Vec<i64>,
-        /// Bounds, if any.
-        range: Option<[f64; 2]>,
-    },
-    /// The latent of a stream, as its module makes it (not normalized).
-    Latent {
-        /// The stream.
-        stream: String,
-        /// Axis sizes.
-        shape: Vec<i64>,
-    },
-    /// The tokens of a prompt's module.
-    Tokens {
-        /// The prompt.
-        prompt: String,
-        /// [tokens, features].
-        shape: Vec<i64>,
-    },
-    /// Scores per class.
-    Scores {
-        /// Number of classes.
-        classes: i64,
-    },
-}
 
 /// A model: streams, prompts and denoisers, and the file with their weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,20 +30,21 @@ pub struct Model {
     pub prompts: IndexMap<String, PromptConfig>,
     /// Denoisers in the order of the file.
     pub denoisers: IndexMap<String, DenoiserConfig>,
+    /// Scorers that compare two prompts.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub scorers: IndexMap<String, PairConfig>,
 }
 
 impl Model {
     /// What the codec of a stream or prompt declares of its cells, such as `Value(string)`.
     pub fn feature(&self, stream: &str) -> Option<&str> {
         let cells = self.streams.get(stream).map(|stream| &stream.cells);
-        cells.or_else(|| self.prompts.get(stream).map(|prompt| &prompt.cells))?.feature()
+        cells.or_else(|| self.prompts.get(stream).map(PromptConfig::cells))?.feature()
     }
-}
 
-impl Type {
-    /// What the codec of cells declares of them; `None` for other values.
-    pub fn feature(&self) -> Option<&str> {
-        if let Form::Cells { feature, .. } = &self.form { Some(feature) } else { None }
+    /// A prompt that a module encodes.
+    pub fn encoded(&self, prompt: &str) -> Option<&EncodedPrompt> {
+        self.prompts.get(prompt)?.encoded()
     }
 }
 
@@ -201,26 +134,6 @@ fn is_encode(role: &Role) -> bool {
     *role == Role::Encode
 }
 
-/// A prompt: cells that become conditioning tokens.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PromptConfig {
-    /// The modality, an opaque word.
-    pub modality: String,
-    /// Cells -> array.
-    pub codec: Component,
-    /// The codec's cells.
-    pub cells: Type,
-    /// The array between codec and module.
-    pub array: Type,
-    /// Array -> tokens.
-    pub module: Component,
-    /// [tokens, features].
-    pub tokens: Vec<i64>,
-    /// What stands for it in rows without a prompt; `None` for no tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub absent: Option<AbsentPrompt>,
-}
-
 /// A network over one or several streams.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DenoiserConfig {
@@ -235,6 +148,9 @@ pub struct DenoiserConfig {
     /// Streams whose latents lie beside the channels of its own, never diffused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planes: Vec<String>,
+    /// Vectors that join the embedding of the time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<JoinedVectors>,
     /// The layers.
     pub network: Network,
     /// What the network predicts.

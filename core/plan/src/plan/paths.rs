@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use super::{Component, EvalPlan, FILES, Job, Model, RunPlan, ScorerConfig, TrainPlan};
+use super::{Component, EvalPlan, FILES, Job, Model, PromptConfig, RunPlan, ScorerConfig, TrainPlan};
 
 impl Job {
     /// The same job without any path, to compare two jobs apart from their files.
@@ -55,8 +55,10 @@ fn of_model(model: &mut Model) {
         stream.module.iter_mut().for_each(of_component);
     }
     for prompt in model.prompts.values_mut() {
-        of_component(&mut prompt.codec);
-        of_component(&mut prompt.module);
+        if let PromptConfig::Encoded(encoded) = prompt {
+            of_component(&mut encoded.codec);
+            of_component(&mut encoded.module);
+        }
     }
 }
 

@@ -130,9 +130,18 @@ pub enum Op {
         /// Cells.
         to: String,
     },
-    /// Latent or tokens -> a list of numbers per row, nested by axis, on a worker thread.
+    /// A list of numbers per row -> vector, on a worker thread.
+    ReadNumbers {
+        /// How many.
+        numbers: i64,
+        /// Cells.
+        from: String,
+        /// Vector.
+        to: String,
+    },
+    /// Latent, tokens or vector -> a list of numbers per row, nested by axis, on a worker thread.
     WriteNumbers {
-        /// Latent or tokens.
+        /// Latent, tokens or vector.
         from: String,
         /// Cells.
         to: String,
@@ -152,11 +161,18 @@ pub enum Op {
     Module {
         /// Stream or prompt whose module is used.
         stream: String,
-        /// `encode`, `decode` or `embed`.
+        /// `encode`, `decode`, `embed` or `pool`.
         role: Role,
         /// Array or latent.
         from: String,
-        /// Latent, array or tokens.
+        /// Latent, array, tokens or vector.
+        to: String,
+    },
+    /// Puts the features of tokens side by side.
+    Join {
+        /// Tokens, of the same number.
+        from: Vec<String>,
+        /// Tokens with the features of all, one behind the other.
         to: String,
     },
     /// Classification by the scorer of the node, on the compute thread.
@@ -169,6 +185,23 @@ pub enum Op {
         /// Value id of the best class of each row, if a step or output reads it.
         label: Option<String>,
         /// Value id of the log-probabilities of all classes, if a step or output reads them.
+        scores: Option<String>,
+    },
+    /// Comparison by a scorer of the model, on the compute thread.
+    Compare {
+        /// The scorer.
+        scorer: String,
+        /// Vector of its first prompt.
+        from: String,
+        /// Vector of its second prompt, of each row; `None` with classes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        against: Option<String>,
+        /// Class -> cells of the second prompt that describe it; their normalized vectors are averaged.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        classes: IndexMap<String, Vec<String>>,
+        /// Value id of the best class of each row, if a step or output reads it.
+        label: Option<String>,
+        /// Value id of the scores: of all classes, or of the row alone; if a step or output reads it.
         scores: Option<String>,
     },
     /// Diffusion.

@@ -1,7 +1,7 @@
 //! A model as written.
 
 use anyflow_config::{
-    AbsentPrompt, Mapping, Network, Parameterization, Precision, Sampling, ScheduleConfig, ValueForm,
+    Mapped, Network, PairScorer, Parameterization, Precision, Sampling, ScheduleConfig, TimeVectors, ValueForm,
 };
 use serde_json::Value as Json;
 
@@ -12,6 +12,7 @@ use crate::source::{Span, SpannedString};
 use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
 use crate::spec::parts::{CheckpointSpec, checkpoint};
+use crate::spec::prompt::{PromptSpec, prompt};
 use crate::spec::{AggregateSpec, HeadSpec, SamplerSpec, check_name, check_unique, open};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
@@ -26,12 +27,14 @@ pub(crate) struct ModelSpec {
     pub has_checkpoint: bool,
     pub span: Span,
     pub streams: Vec<StreamSpec>,
-    pub prompts: Vec<StreamSpec>,
+    pub prompts: Vec<PromptSpec>,
     pub denoisers: Vec<DenoiserSpec>,
     pub heads: Vec<HeadSpec>,
+    /// Scorers that compare two prompts; `None` for one that could not be read.
+    pub scorers: Vec<(SpannedString, Option<PairScorer>)>,
 }
 
-/// A stream, or a prompt, whose tokens are its latent. Values that could not be read are `None` and were reported.
+/// A stream. Values that could not be read are `None` and were reported.
 #[derive(Debug)]
 pub(crate) struct StreamSpec {
     pub name: SpannedString,
@@ -42,9 +45,7 @@ pub(crate) struct StreamSpec {
     pub latent: Option<(Vec<i64>, Span)>,
     /// Its own schedule; by default that of its denoiser.
     pub schedule: Option<ScheduleConfig>,
-    /// Of a prompt: what stands for it where it is absent.
-    pub absent: Option<AbsentPrompt>,
-    /// Auxiliary streams that are added into it; none for a prompt.
+    /// Auxiliary streams that are added into it.
     pub aggregates: Vec<AggregateSpec>,
 }
 
@@ -55,6 +56,7 @@ pub(crate) struct DenoiserSpec {
     pub over: Vec<SpannedString>,
     pub prompts: Vec<SpannedString>,
     pub planes: Vec<SpannedString>,
+    pub vectors: Option<TimeVectors>,
     pub network: Option<Network>,
     pub predict: Option<Parameterization>,
     pub schedule: Option<ScheduleConfig>,
@@ -73,16 +75,14 @@ pub(crate) struct Use {
 /// Reads a model.
 pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
     let fields = open(root, FileKind::Model, &surface::MODEL, report)?;
-    if fields.entry("streams").is_none() {
+    if fields.entry("streams").is_none() && fields.entry("prompts").is_none() {
         let problem = Problem::MissingKey { key: "streams".into(), within: fields.within.clone() };
         report.error(root.span, problem);
     }
-    let mut parts = |key: &str, what: &'static Part| -> Vec<StreamSpec> {
-        fields.names(key, report).iter().map(|entry| part(entry, what, report)).collect()
-    };
-    let streams = parts("streams", &STREAM);
-    let prompts = parts("prompts", &PROMPT);
-    check_unique("stream or prompt", streams.iter().chain(&prompts).map(|spec| &spec.name), report);
+    let streams: Vec<_> = fields.names("streams", report).iter().map(|entry| stream(entry, report)).collect();
+    let prompts: Vec<_> = fields.names("prompts", report).iter().map(|entry| prompt(entry, report)).collect();
+    let names = streams.iter().map(|spec| &spec.name).chain(prompts.iter().map(|spec| &spec.name));
+    check_unique("stream or prompt", names, report);
     let denoisers: Vec<_> = fields.names("denoisers", report).iter().map(|entry| denoiser(entry, report)).collect();
     Some(ModelSpec {
         name: fields.text("name", report),
@@ -94,24 +94,14 @@ pub(crate) fn model(root: &Node, report: &mut Report) -> Option<ModelSpec> {
         prompts,
         denoisers,
         heads: heads(&fields, report),
+        scorers: fields.names("scorers", report).iter().map(|entry| scorer(entry, report)).collect(),
     })
 }
 
-/// The syntax of a stream or a prompt.
-struct Part {
-    word: &'static str,
-    mapping: &'static Mapping,
-    /// The key of the shape.
-    shape: &'static str,
-}
-
-static STREAM: Part = Part { word: "stream", mapping: &surface::STREAM, shape: "latent" };
-static PROMPT: Part = Part { word: "prompt", mapping: &surface::PROMPT, shape: "tokens" };
-
-fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
+fn stream(entry: &Entry, report: &mut Report) -> StreamSpec {
     let name = entry.key.clone();
     check_name(&name, report);
-    let within = format!("{} `{}`", part.word, name.value);
+    let within = format!("stream `{}`", name.value);
     let mut spec = StreamSpec {
         name,
         codec: None,
@@ -119,27 +109,35 @@ fn part(entry: &Entry, part: &'static Part, report: &mut Report) -> StreamSpec {
         has_module: false,
         latent: None,
         schedule: None,
-        absent: None,
         aggregates: Vec::new(),
     };
-    let Some(fields) = Fields::open(&entry.node, part.mapping, within, spec.name.span, report) else {
+    let Some(fields) = Fields::open(&entry.node, &surface::STREAM, within, spec.name.span, report) else {
         return spec;
     };
     spec.codec = used(&fields, "codec", report);
     spec.module = used(&fields, "module", report);
     spec.has_module = fields.entry("module").is_some();
-    spec.latent = shape(&fields, part.shape, report);
+    spec.latent = shape(&fields, "latent", report);
     spec.schedule = fields.typed("schedule", report);
-    spec.absent = fields.typed("absent", report);
     spec.aggregates = aggregates(&fields, report);
     spec
 }
 
-fn shape(fields: &Fields, key: &str, report: &mut Report) -> Option<(Vec<i64>, Span)> {
+/// A written shape.
+pub(super) fn shape(fields: &Fields, key: &str, report: &mut Report) -> Option<(Vec<i64>, Span)> {
     let entry = fields.entry(key)?;
     let sizes = fields.json(key, report)?;
     let sizes: Vec<i64> = sizes.value.as_array()?.iter().filter_map(Json::as_i64).collect();
     Some((sizes, entry.key.span))
+}
+
+fn scorer(entry: &Entry, report: &mut Report) -> (SpannedString, Option<PairScorer>) {
+    let name = entry.key.clone();
+    check_name(&name, report);
+    let within = format!("scorer `{}`", name.value);
+    let fields = Fields::open(&entry.node, PairScorer::MAPPING, within, name.span, report);
+    let scorer = fields.and_then(|fields| fields.value(report));
+    (name, scorer)
 }
 
 fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
@@ -151,6 +149,7 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
         over: Vec::new(),
         prompts: Vec::new(),
         planes: Vec::new(),
+        vectors: None,
         network: None,
         predict: None,
         schedule: None,
@@ -166,6 +165,7 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     check_unique("prompt", &spec.prompts, report);
     spec.planes = fields.texts("planes", report);
     check_unique("plane", &spec.planes, report);
+    spec.vectors = fields.typed("vectors", report);
     spec.predict = fields.typed("predict", report);
     spec.precision = fields.typed("precision", report);
     if fields.typed::<Sampling>("sampler", report).is_some() {

@@ -14,8 +14,9 @@ use crate::include;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, Span, Spanned, SpannedString};
 use crate::spec::model::used;
+use crate::spec::scoring::classes;
 use crate::spec::{
-    RolesSpec, SamplerSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles,
+    ClassesSpec, RolesSpec, SamplerSpec, ScoringSpec, Use, check_name, check_unique, open, roles, scoring, scoring_roles,
 };
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
@@ -31,6 +32,11 @@ problems! {
         /// Cure: Add one of the actions that the message lists, for example `decode: PLUGIN/module`.
         #[error("node `{node}` has no action; add one of {}", .actions.join(", "))]
         NoAction { node: String, actions: Vec<&'static str> },
+        /// A node `score` with a scorer of the model has neither `against` nor `classes`, or both.
+        /// Example: `fit: {score: alike, from: caption}`.
+        /// Cure: Write `against` to compare with the cells of each row, or `classes` to find the nearest class.
+        #[error("node `{node}` needs `against` or `classes`, and not both")]
+        OneComparison { node: String },
     }
 }
 
@@ -96,6 +102,7 @@ impl NodeSpec {
             Some(Action::Code(code)) => code.from.iter_mut().chain(&mut code.hide).collect(),
             Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
             Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
+            Some(Action::Compare(spec)) => spec.from.iter_mut().chain(&mut spec.against).collect(),
             None => Vec::new(),
         }
     }
@@ -108,6 +115,7 @@ pub(crate) enum Action {
     Diffuse(DiffuseSpec),
     Score(DiffuseSpec, ScoringSpec),
     Judge(ScorerNodeSpec),
+    Compare(PairNodeSpec),
 }
 
 /// Encoding, decoding or embedding.
@@ -144,6 +152,15 @@ pub(crate) struct ScorerNodeSpec {
     pub from: Option<SpannedString>,
     pub stream: Option<SpannedString>,
     pub classes: Vec<SpannedString>,
+}
+
+/// Comparison of two prompts.
+#[derive(Debug)]
+pub(crate) struct PairNodeSpec {
+    pub score: SpannedString,
+    pub from: Option<SpannedString>,
+    pub against: Option<SpannedString>,
+    pub classes: ClassesSpec,
 }
 
 /// Reads a pipeline with the pipelines that it uses. `files` are those of the compilation.
@@ -221,7 +238,8 @@ fn action(entry: &Entry, files: Files<'_>, report: &mut Report) -> Option<Action
         Some(&"encode") => code(entry, Role::Encode, within, report),
         Some(&"decode") => code(entry, Role::Decode, within, report),
         Some(&"embed") => code(entry, Role::Embed, within, report),
-        // Only a trained scorer reads cells.
+        // Only trained scorers and those of the model read cells. A trained one is a component, `plugin/module`.
+        Some(&"score") if words.contains(&"from") && names_a_scorer(entries) => compare(entry, within, report),
         Some(&"score") if words.contains(&"from") => judge(entry, within, files, report),
         Some(&"score") => score(entry, within, report),
         Some(_) => diffuse(entry, within, report),
@@ -230,6 +248,12 @@ fn action(entry: &Entry, files: Files<'_>, report: &mut Report) -> Option<Action
             None
         }
     }
+}
+
+/// True if `score` is a name, and not a component.
+fn names_a_scorer(entries: &[Entry]) -> bool {
+    let score = entries.iter().find(|entry| entry.key.value == "score").map(|entry| &entry.node.content);
+    matches!(score, Some(Content::String(name)) if !name.contains('/'))
 }
 
 /// Reports a node without an action; a misspelled action is named.
@@ -296,4 +320,16 @@ fn judge(entry: &Entry, within: String, files: Files<'_>, report: &mut Report) -
         stream: fields.text("stream", report),
         classes,
     }))
+}
+
+fn compare(entry: &Entry, within: String, report: &mut Report) -> Option<Action> {
+    let fields = Fields::open(&entry.node, &surface::PAIR_NODE, within, entry.key.span, report)?;
+    let classes = classes(&fields, report);
+    let against = fields.text("against", report);
+    if against.is_some() != classes.names.is_empty() {
+        let node = entry.key.value.clone();
+        report.error(entry.key.span, ActionProblem::OneComparison { node });
+    }
+    let from = fields.text("from", report);
+    Some(Action::Compare(PairNodeSpec { score: fields.text("score", report)?, from, against, classes }))
 }

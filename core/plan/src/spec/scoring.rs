@@ -1,5 +1,7 @@
 //! Classification by the predicted x0 of a stream, as written.
 
+use indexmap::IndexMap;
+
 use crate::error::Report;
 use crate::plan::StreamRole;
 use crate::problem::{Problem, problems};
@@ -26,28 +28,40 @@ const NAME: &str = "{}";
 pub(crate) struct ScoringSpec {
     /// The stream to predict.
     pub stream: SpannedString,
-    pub classes: Vec<SpannedString>,
+    pub classes: ClassesSpec,
+    pub samples: u64,
+}
+
+/// Classes, each described by cells.
+#[derive(Debug, Default)]
+pub(crate) struct ClassesSpec {
+    pub names: Vec<SpannedString>,
     /// Templates of the cells for a class; by default the cell is its name.
     pub templates: Vec<SpannedString>,
-    pub samples: u64,
 }
 
 /// Reads the keys of a classification; `None` if its stream or its number of predictions could not be read.
 pub(crate) fn scoring(fields: &Fields, report: &mut Report) -> Option<ScoringSpec> {
-    let classes = fields.texts("classes", report);
+    let classes = classes(fields, report);
+    let samples = fields.integer("samples", report);
+    Some(ScoringSpec { stream: fields.text("score", report)?, classes, samples: samples? })
+}
+
+/// Reads `classes` and `templates`.
+pub(super) fn classes(fields: &Fields, report: &mut Report) -> ClassesSpec {
+    let names = fields.texts("classes", report);
     let templates = fields.texts("templates", report);
-    check_unique("class", &classes, report);
+    check_unique("class", &names, report);
     check_unique("template", &templates, report);
     for template in templates.iter().filter(|template| !template.value.contains(NAME)) {
         report.error(template.span, TemplateProblem::NoPlaceholder { template: template.value.clone() });
     }
-    if let Some(entry) = fields.entry("classes").filter(|_| classes.len() < 2) {
+    if let Some(entry) = fields.entry("classes").filter(|_| names.len() < 2) {
         let what = format!("`classes` of {}", fields.within);
         let wanted = "at least two classes".into();
-        report.error(entry.key.span, Problem::WrongCount { what, wanted, found: classes.len() });
+        report.error(entry.key.span, Problem::WrongCount { what, wanted, found: names.len() });
     }
-    let samples = fields.integer("samples", report);
-    Some(ScoringSpec { stream: fields.text("score", report)?, classes, templates, samples: samples? })
+    ClassesSpec { names, templates }
 }
 
 /// The roles of a classification: it predicts its stream from the observed streams, and samples no other.
@@ -56,12 +70,13 @@ pub(crate) fn scoring_roles(fields: &Fields, scoring: &ScoringSpec, report: &mut
     RolesSpec { generate, others: StreamRole::Absent, ..other_roles(fields, "score", report) }
 }
 
-impl ScoringSpec {
-    /// The cells to compare with for a class.
-    pub fn cells(&self, class: &str) -> Vec<String> {
-        if self.templates.is_empty() {
-            return vec![class.to_string()];
-        }
-        self.templates.iter().map(|template| template.value.replace(NAME, class)).collect()
+impl ClassesSpec {
+    /// Class -> the cells that describe it.
+    pub fn cells(&self) -> IndexMap<String, Vec<String>> {
+        let cells = |class: &str| match self.templates.as_slice() {
+            [] => vec![class.to_string()],
+            templates => templates.iter().map(|template| template.value.replace(NAME, class)).collect(),
+        };
+        self.names.iter().map(|class| (class.value.clone(), cells(&class.value))).collect()
     }
 }

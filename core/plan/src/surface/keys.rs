@@ -7,7 +7,9 @@ mod training;
 
 pub(crate) use evaluation::{CONFLICT, EVALUATION, JUDGE, SCORING, TASK, VARIANT};
 pub(crate) use model::{DENOISER, MODEL, PROMPT, STREAM, WEIGHTS_PART};
-pub(crate) use pipeline::{DECODE, DIFFUSE, EMBED, ENCODE, INPUT, OBSERVED, PIPELINE, SCORE, SCORER_NODE, USE};
+pub(crate) use pipeline::{
+    DECODE, DIFFUSE, EMBED, ENCODE, INPUT, OBSERVED, PAIR_NODE, PIPELINE, SCORE, SCORER_NODE, USE,
+};
 pub(crate) use training::{GENERATED, SCORER, STAGE, TABLE, TRAINING};
 
 use anyflow_config::{Field, Guidance, Key, Sampler, ValueForm, defaulted, json, optional, required};

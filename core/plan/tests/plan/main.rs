@@ -16,6 +16,7 @@ mod model_errors;
 mod overrides;
 mod planes;
 mod plans;
+mod pooled;
 mod prompts;
 mod properties;
 mod published;

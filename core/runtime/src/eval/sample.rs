@@ -108,7 +108,7 @@ impl<'a> TaskSampler<'a> {
     /// # Errors
     /// Errors of plugins.
     pub fn class_embeddings(&self, name: &str, scoring: &Scoring, codec: &Codec) -> Result<ClassEmbeddings> {
-        ClassEmbeddings::of_classes(name, scoring, codec, &self.networks)
+        ClassEmbeddings::of_stream(name, scoring, codec, &self.networks)
     }
 
     /// Generates the outputs of a task: arrays `[row, axes]`.

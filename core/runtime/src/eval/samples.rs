@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyflow_datasets::{Feature, Features, Folder, OwnedCell, TableWriter, column_from_cells};
-use anyflow_plan::plan::{Model, RoleValue, Task, Type};
+use anyflow_plan::plan::{Model, PromptConfig, RoleValue, Task, Type};
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema};
 use indexmap::IndexMap;
@@ -104,7 +104,7 @@ pub fn write(folder: &Folder, samples: &IndexMap<usize, Samples>) -> Result<()> 
 
 fn feature(model: &Model, stream: &str) -> Result<Feature> {
     let of_stream = model.streams.get(stream).map(|stream| &stream.cells);
-    let kind: Option<&Type> = of_stream.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.cells));
+    let kind: Option<&Type> = of_stream.or_else(|| model.prompts.get(stream).map(PromptConfig::cells));
     feature_of(stream, kind)
 }
 

@@ -14,6 +14,7 @@ pub(super) fn word(role: Role) -> &'static str {
         Role::Score => "score",
         Role::Features => "features",
         Role::Perceptual => "perceptual",
+        Role::Pool => "pool",
     }
 }
 
@@ -27,6 +28,7 @@ pub(super) fn number(role: Role) -> u32 {
         Role::Score => role::SCORE,
         Role::Features => role::FEATURES,
         Role::Perceptual => role::PERCEPTUAL,
+        Role::Pool => role::POOL,
     }
 }
 

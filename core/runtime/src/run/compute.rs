@@ -1,5 +1,6 @@
 //! The third stage: modules and diffusion, on the engine's compute thread.
 
+mod compare;
 mod judge;
 mod made_cells;
 mod module;
@@ -28,9 +29,21 @@ pub struct Compute<'a> {
     codecs: &'a IndexMap<String, Codec>,
     threads: usize,
     networks: Networks,
+    /// The factor of each scorer of the model.
+    factors: IndexMap<String, f64>,
     /// The class embeddings of each node that classifies.
     classes: IndexMap<String, ClassEmbeddings>,
     prompts: EncodedPrompts,
+}
+
+/// The parts of a loaded model that compute.
+pub struct Models<'a> {
+    /// Its networks.
+    pub networks: Networks,
+    /// The factor of each scorer.
+    pub factors: IndexMap<String, f64>,
+    /// Its codecs.
+    pub codecs: &'a IndexMap<String, Codec>,
 }
 
 impl<'a> Compute<'a> {
@@ -38,23 +51,27 @@ impl<'a> Compute<'a> {
     ///
     /// # Errors
     /// The engine's error.
-    pub fn start(
-        plan: &'a RunPlan,
-        order: &Order,
-        networks: Networks,
-        codecs: &'a IndexMap<String, Codec>,
-        events: &'a Events,
-    ) -> Result<Self> {
+    pub fn start(plan: &'a RunPlan, order: &Order, models: Models<'a>, events: &'a Events) -> Result<Self> {
+        let Models { networks, factors, codecs } = models;
         let mut classes = IndexMap::new();
-        for step in &plan.steps {
-            if let Op::Score { scoring, .. } = &step.op {
-                let codec = &codecs[&scoring.stream];
-                let embeddings = ClassEmbeddings::of_classes(&step.node, scoring, codec, &networks)?;
-                classes.insert(step.node.clone(), embeddings);
-            }
+        for Step { node, op } in &plan.steps {
+            let described = match op {
+                Op::Score { scoring, .. } => {
+                    ClassEmbeddings::of_stream(node, scoring, &codecs[&scoring.stream], &networks)?
+                }
+                Op::Compare { scorer, classes, .. } if !classes.is_empty() => {
+                    let [_, prompt] = &plan.model.scorers[scorer].between;
+                    let pool = |array: Tensor| networks.on_stream(node, prompt, move |net| net.pool(&array, false));
+                    ClassEmbeddings::of_classes(node, classes, &codecs[prompt], |array| {
+                        pool(array.f_to_device(networks.device)?)
+                    })?
+                }
+                _ => continue,
+            };
+            classes.insert(node.clone(), described);
         }
-        let prompts = EncodedPrompts::default();
-        Ok(Compute { plan, events, codecs, threads: order.threads as usize, networks, classes, prompts })
+        let (threads, prompts) = (order.threads as usize, EncodedPrompts::default());
+        Ok(Compute { plan, events, codecs, threads, networks, factors, classes, prompts })
     }
 
     /// The engine.
@@ -84,16 +101,21 @@ impl<'a> Compute<'a> {
             match &step.op {
                 Op::ReadCells { stream, from, to } => self.read_made(batch, &step.node, stream, from, to)?,
                 Op::WriteCells { stream, from, to } => self.write_read(batch, &step.node, stream, from, to)?,
+                Op::ReadNumbers { numbers, from, to } => {
+                    self.read_made_numbers(batch, &step.node, *numbers, from, to)?
+                }
                 Op::WriteNumbers { .. } => {}
                 Op::Hide { from, mask, fill, to } => {
                     let marked = value(batch, mask)?.f_gt(0.5)?;
                     let hidden = value(batch, from)?.f_masked_fill(&marked, *fill)?;
                     batch.values.insert(to.clone(), hidden);
                 }
+                Op::Join { from, to } => join(batch, from, to)?,
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { diffusion, to } => self.diffuse(batch, step, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,
                 Op::Judge { .. } => self.judge(batch, step)?,
+                Op::Compare { .. } => self.compare(batch, step)?,
             }
             batch.values.retain(|id, _| !self.is_unused_after(id, index));
         }
@@ -159,6 +181,14 @@ impl Compute<'_> {
         }
         Ok(())
     }
+}
+
+/// Puts the features of tokens side by side.
+fn join(batch: &mut MicroBatch, from: &[String], to: &str) -> Result<()> {
+    let parts = from.iter().map(|id| value(batch, id)).collect::<Result<Vec<_>>>()?;
+    let joined = Tensor::f_cat(&parts, -1)?;
+    batch.values.insert(to.into(), joined);
+    Ok(())
 }
 
 /// The values of a micro-batch, by id.

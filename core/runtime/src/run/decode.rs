@@ -49,6 +49,10 @@ impl<'a> DecodeStage<'a> {
                     let names: Vec<String> = scoring.classes.keys().cloned().collect();
                     classified(batch, &names, label.as_ref(), scores.as_ref())?;
                 }
+                Op::Compare { classes, label, scores, .. } => {
+                    let names: Vec<String> = classes.keys().cloned().collect();
+                    classified(batch, &names, label.as_ref(), scores.as_ref())?;
+                }
                 Op::Judge { names, label, scores, .. } => {
                     classified(batch, names, label.as_ref(), scores.as_ref())?;
                 }

@@ -1,12 +1,13 @@
 //! The second stage: cells to arrays.
 
-use anyflow_datasets::Dataset;
-use anyflow_plan::plan::{Op, RunPlan};
+use anyflow_datasets::{CellColumn, Dataset};
+use anyflow_plan::plan::{Constant, Op, RunPlan};
 use indexmap::IndexMap;
+use tch::Tensor;
 
 use super::constant;
 use super::micro_batch::MicroBatch;
-use crate::cells::read_cells;
+use crate::cells::{numbers_of, read_cells};
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -36,10 +37,9 @@ impl<'a> EncodeStage<'a> {
     pub fn encode(&self, batch: &mut MicroBatch) -> Result<()> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
-            let Op::ReadCells { stream, from, to } = &step.op else { continue };
+            let (Op::ReadCells { from, to, .. } | Op::ReadNumbers { from, to, .. }) = &step.op else { continue };
             if let Some(constant) = self.plan.constants.get(from) {
-                let codec = &self.codecs[stream];
-                let array = watch::in_node(&step.node, || constant::read(codec, from, constant, batch.keys.len()))?;
+                let array = watch::in_node(&step.node, || self.constant(&step.op, from, constant, batch.keys.len()))?;
                 batch.values.insert(to.clone(), array);
                 continue;
             }
@@ -49,13 +49,35 @@ impl<'a> EncodeStage<'a> {
                 return Err(RunError::Internal(format!("step {} has no dataset", step.node)));
             };
             let cells = dataset.cells(rows, &input.column)?;
-            let codec = &self.codecs[stream];
-            let (array, failed) = watch::in_node(&step.node, || read_cells(codec, cells, self.threads))?;
-            for failed in failed {
-                batch.fail(failed.row, &step.node, "cell", format!("column {}: {}", input.column, failed.text));
+            let (array, failed) = watch::in_node(&step.node, || self.array(&step.op, cells))?;
+            for (row, text) in failed {
+                batch.fail(row, &step.node, "cell", format!("column {}: {text}", input.column));
             }
             batch.values.insert(to.clone(), array);
         }
         Ok(())
+    }
+
+    /// The array of a constant.
+    fn constant(&self, op: &Op, input: &str, constant: &Constant, rows: usize) -> Result<Tensor> {
+        constant::read(input, constant, rows, |cell| match op {
+            Op::ReadNumbers { numbers, .. } => numbers_of(std::iter::once(Ok(cell)), *numbers),
+            Op::ReadCells { stream, .. } => self.codecs[stream].encode(&[cell], 1),
+            _ => Err(RunError::Internal("a step that reads no cells".into())),
+        })
+    }
+
+    /// The array of a column, and the rows without one, with the reasons.
+    fn array(&self, op: &Op, cells: CellColumn) -> Result<(Tensor, Vec<(usize, String)>)> {
+        if let Op::ReadNumbers { numbers, .. } = op {
+            let each = (0..cells.len()).map(|row| cells.get(row).map_err(|error| error.to_string()));
+            let (array, failed) = numbers_of(each, *numbers)?;
+            return Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()));
+        }
+        let Op::ReadCells { stream, .. } = op else {
+            return Err(RunError::Internal("a step that reads no cells".into()));
+        };
+        let (array, failed) = read_cells(&self.codecs[stream], cells, self.threads)?;
+        Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()))
     }
 }

@@ -106,6 +106,6 @@ pub fn read_cells(plan: &RunPlan) -> impl Iterator<Item = ReadStep<'_>> {
 /// The model has no such stream or prompt.
 pub fn codec_of<'p>(model: &'p Model, stream: &str) -> Result<(&'p Component, &'p Type)> {
     let of_stream = model.streams.get(stream).map(|stream| (&stream.codec, &stream.array));
-    let found = of_stream.or_else(|| model.prompts.get(stream).map(|prompt| (&prompt.codec, &prompt.array)));
+    let found = of_stream.or_else(|| model.encoded(stream).map(|prompt| (&prompt.codec, &prompt.array)));
     found.ok_or_else(|| RunError::Internal(format!("the model has neither a stream nor a prompt {stream}")))
 }

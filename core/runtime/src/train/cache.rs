@@ -65,7 +65,7 @@ impl<'a> LatentCache<'a> {
 
     /// The component of a stream's or prompt's module.
     pub fn module(&self, stream: &str) -> Option<&'a Component> {
-        let of_prompt = || self.model.prompts.get(stream).map(|prompt| &prompt.module);
+        let of_prompt = || self.model.encoded(stream).map(|prompt| &prompt.module);
         self.model.streams.get(stream).and_then(|stream| stream.module.as_ref()).or_else(of_prompt)
     }
 

@@ -93,6 +93,7 @@ fn number(name: &str) -> Option<u32> {
         "score" => role::SCORE,
         "features" => role::FEATURES,
         "perceptual" => role::PERCEPTUAL,
+        "pool" => role::POOL,
         _ => return None,
     })
 }

@@ -22,7 +22,7 @@ const ENFORCED: [&str; 15] = [
     "default",
     "const",
 ];
-/// Keywords for people and for this test kit: it tries `examples` if there is no default.
+/// Keywords for people and for this test kit, which tries an example rather than the default.
 const FOR_PEOPLE: [&str; 3] = ["description", "title", "examples"];
 /// The parameter that names files, whose texts the host passes.
 const FILES: &str = "files";
@@ -98,13 +98,13 @@ fn misfit(schema: &Value, value: &Value) -> Option<String> {
     items.iter().find_map(|item| misfit(of, item))
 }
 
-/// A value for every parameter: the given one, the default, the first example, or a small integer.
+/// A value for every parameter: the given one, the first example, the default, or a small integer.
 pub(super) fn values(parameters: &Map<String, Value>, given: &Map<String, Value>) -> Result<Map<String, Value>, Unmet> {
     if let Some(name) = given.keys().find(|name| !parameters.contains_key(*name)) {
         return Err(format!("there is no parameter `{name}`").into());
     }
     let value = |(name, schema): (&String, &Value)| {
-        let known = given.get(name).or_else(|| schema.get("default")).or_else(|| schema["examples"].get(0));
+        let known = given.get(name).or_else(|| schema["examples"].get(0)).or_else(|| schema.get("default"));
         let value = known.cloned().or_else(|| small(schema, 8).map(Value::from)).ok_or_else(|| {
             Unmet::Skipped(format!("`{name}` has neither a default nor `examples` in its schema; give a value for it"))
         })?;
@@ -153,9 +153,9 @@ mod tests {
     }
 
     #[test]
-    fn values_are_given_or_by_default_or_examples_or_small() {
+    fn values_are_given_or_examples_or_by_default_or_small() {
         let schemas = parameters(
-            r#"{"a": {"type": "integer", "default": 3}, "b": {"type": "array", "examples": [[7]]},
+            r#"{"a": {"type": "integer", "default": 3}, "b": {"type": "array", "default": [], "examples": [[7]]},
                 "c": {"type": "integer", "minimum": 12}, "d": {"type": "integer", "maximum": 5}}"#,
         );
         let found = values(&schemas, &parameters(r#"{"a": 4}"#)).ok().map(Value::Object);

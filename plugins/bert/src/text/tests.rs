@@ -10,7 +10,7 @@ fn golden() -> Value {
 
 fn parameters(change: Value) -> Parameters {
     let mut parameters = golden()["sizes"].clone();
-    let more = json!({"length": 8, "vectors": 1, "pooling": "mean", "normalize": true});
+    let more = json!({"length": 8, "pooling": "mean", "normalize": true});
     for (name, value) in more.as_object().unwrap().iter().chain(change.as_object().unwrap()) {
         parameters[name] = value.clone();
     }
@@ -27,13 +27,16 @@ fn tokens(golden: &Value) -> Tensor {
 #[test]
 fn outputs_equal_those_of_transformers() {
     let golden = golden();
-    for (pooling, vectors, normalize) in [("mean", 1, true), ("cls", 1, false), ("none", 8, false)] {
+    for (pooling, normalize) in [("mean", true), ("first", false)] {
         let variables = nn::VarStore::new(Device::Cpu);
-        let change = json!({"pooling": pooling, "vectors": vectors, "normalize": normalize});
+        let change = json!({"pooling": pooling, "normalize": normalize});
         let module = Text::new(&variables.root(), &parameters(change)).unwrap();
         fill_variables(&variables);
-        let vectors = module.embed(&tokens(&golden), false).unwrap();
-        assert_golden(&vectors, &serde_json::from_value::<Vec<f32>>(golden[pooling].clone()).unwrap());
+        for (name, found) in
+            [(pooling, module.pool(&tokens(&golden), false)), ("states", module.embed(&tokens(&golden), false))]
+        {
+            assert_golden(&found.unwrap(), &serde_json::from_value::<Vec<f32>>(golden[name].clone()).unwrap());
+        }
     }
 }
 
@@ -42,13 +45,13 @@ fn padding_has_no_influence_and_an_empty_text_is_finite() {
     let variables = nn::VarStore::new(Device::Cpu);
     let module = Text::new(&variables.root(), &parameters(json!({}))).unwrap();
     let all = tokens(&golden());
-    let together = module.embed(&all, false).unwrap();
+    let together = module.pool(&all, false).unwrap();
     for row in 0..3 {
-        let alone = module.embed(&all.narrow(0, row, 1), false).unwrap();
+        let alone = module.pool(&all.narrow(0, row, 1), false).unwrap();
         let apart = (together.narrow(0, row, 1) - alone).abs().max().double_value(&[]);
         assert!(apart < 1e-6, "f32: row {row} differs by {apart}");
     }
-    let empty = module.embed(&all.zeros_like().narrow(0, 0, 1), false).unwrap();
+    let empty = module.pool(&all.zeros_like().narrow(0, 0, 1), false).unwrap();
     assert_eq!(empty.isfinite().all().int64_value(&[]), 1);
 }
 
@@ -56,8 +59,6 @@ fn padding_has_no_influence_and_an_empty_text_is_finite() {
 fn impossible_sizes_are_refused() {
     for wrong in [
         json!({"length": 17}),
-        json!({"vectors": 8}),
-        json!({"vectors": 1, "pooling": "none"}),
         json!({"num_attention_heads": 3}),
         json!({"num_attention_heads": 0}),
         json!({"num_hidden_layers": 0}),
@@ -77,5 +78,5 @@ fn impossible_sizes_are_refused() {
 #[test]
 fn the_test_kit_passes() {
     Kit::new(crate::ENTRY).check();
-    Kit::new(crate::ENTRY).parameter("text", "pooling", "none").parameter("text", "vectors", 8).check();
+    Kit::new(crate::ENTRY).parameter("text", "pooling", "first").parameter("text", "normalize", true).check();
 }

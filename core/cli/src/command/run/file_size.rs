@@ -57,9 +57,12 @@ fn elements_of(plan: &RunPlan, id: &str) -> u64 {
     });
     let kind = from.and_then(|from| plan.values.get(from)).map(|value| &value.kind.form);
     match kind {
-        Some(Form::Array { shape, .. } | Form::Latent { shape, .. } | Form::Tokens { shape, .. }) => {
-            shape.iter().product::<i64>().unsigned_abs()
-        }
+        Some(
+            Form::Array { shape, .. }
+            | Form::Latent { shape, .. }
+            | Form::Tokens { shape, .. }
+            | Form::Vector { shape, .. },
+        ) => shape.iter().product::<i64>().unsigned_abs(),
         Some(Form::Scores { classes }) => classes.unsigned_abs(),
         _ => 1,
     }

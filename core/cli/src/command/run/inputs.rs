@@ -118,7 +118,7 @@ fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Resu
 /// True if the codec of a stream or prompt has names of classes.
 fn has_class_names(model: &Model, stream: &str) -> bool {
     let codec = model.streams.get(stream).map(|stream| &stream.codec);
-    let codec = codec.or_else(|| model.prompts.get(stream).map(|prompt| &prompt.codec));
+    let codec = codec.or_else(|| model.encoded(stream).map(|prompt| &prompt.codec));
     let names = codec.and_then(|codec| codec.parameters.get("names")).and_then(Value::as_array);
     names.is_some_and(|names| !names.is_empty())
 }

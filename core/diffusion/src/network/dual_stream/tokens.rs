@@ -29,7 +29,7 @@ impl FeatureTokens {
             Ok(SiteTokens {
                 norm: Norm::new(&format!("{name}.norm"), channels, 1, init.device)?,
                 linear: Linear::new(&format!("{name}.linear"), channels, features, 1.0, init)?,
-                position: fresh(&format!("{name}.position"), &[places, features], 1.0, init)?,
+                position: fresh(&format!("{name}.position"), &[places, features], 1.0, init.in_f32())?,
                 name,
             })
         };

@@ -25,7 +25,7 @@ impl PatchEmbedding {
         Ok(PatchEmbedding {
             layout,
             input: Linear::new(&format!("{name}.input"), layout.features, width, 1.0, init)?,
-            position: fresh(&format!("{name}.position"), &[layout.tokens, width], 1.0, init)?,
+            position: fresh(&format!("{name}.position"), &[layout.tokens, width], 1.0, init.in_f32())?,
             output: Linear::new(&format!("{name}.output"), width, layout.features, 0.0, init)?,
             name,
             fixed: None,

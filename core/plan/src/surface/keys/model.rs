@@ -1,8 +1,8 @@
 //! Keys of a model.
 
 use anyflow_config::{
-    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, Parameterization, Precision, Sampler, ScheduleConfig,
-    ValueForm, defaulted, json, optional, required,
+    AbsentPrompt, Aggregation, Field, Head, Mapping, Network, PairScorer, Parameterization, Precision, Sampler,
+    ScheduleConfig, TimeVectors, ValueForm, defaulted, json, optional, required,
 };
 
 use super::{FORMAT, NAME, NAMES};
@@ -31,9 +31,14 @@ pub(crate) static MODEL: Mapping = Mapping {
             ValueForm::String,
             "Model file to start from, relative to this file. The other keys of this file change that model",
         ),
-        optional("streams", ValueForm::Names(&ValueForm::Mapping(&STREAM)), "Streams by name; required without `from`"),
+        optional(
+            "streams",
+            ValueForm::Names(&ValueForm::Mapping(&STREAM)),
+            "Streams by name; required without `from` and `prompts`",
+        ),
         optional("prompts", ValueForm::Names(&ValueForm::Mapping(&PROMPT)), "Prompts by name"),
         optional("denoisers", ValueForm::Names(&ValueForm::Mapping(&DENOISER)), "Denoisers by name"),
+        optional("scorers", ValueForm::Names(&PairScorer::FORM), "Scorers that compare two prompts, by name"),
         optional(
             "heads",
             ValueForm::Names(&Head::FORM),
@@ -87,9 +92,20 @@ pub(crate) static STREAM: Mapping = Mapping {
 pub(crate) static PROMPT: Mapping = Mapping {
     name: "prompt",
     keys: &[
-        required("codec", ValueForm::Use, "Codec: cells -> array"),
-        required("module", ValueForm::Use, "Module: array -> tokens"),
-        required("tokens", ValueForm::List(&SIZE), "Shape of the module's output: [tokens, features]"),
+        optional("codec", ValueForm::Use, "Codec: cells -> array"),
+        optional("module", ValueForm::Use, "Module: array -> tokens, vector, or both"),
+        optional("tokens", ValueForm::List(&SIZE), "Shape of the tokens: [tokens, features]"),
+        optional(
+            "vector",
+            ValueForm::List(&SIZE),
+            "Size of the vector of the whole: [features]. Denoisers attend to a vector without `tokens` as to one token. \
+             Without a module these are numbers of a column",
+        ),
+        optional(
+            "features",
+            NAMES,
+            "Prompts whose tokens are side by side in this one, in place of `codec` and `module`; all read the same cells",
+        ),
         optional(
             "absent",
             AbsentPrompt::FORM,
@@ -110,6 +126,7 @@ pub(crate) static DENOISER: Mapping = Mapping {
             "Streams whose latents lie beside the channels of the diffused ones, such as what a mask leaves of them. They are \
              never diffused",
         ),
+        optional("vectors", TimeVectors::FORM, "Vectors that join the embedding of the time"),
         required("network", Network::FORM, "Network"),
         defaulted(
             "predict",

@@ -21,7 +21,16 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         ),
         required(
             "nodes",
-            ValueForm::Names(&ValueForm::OneOf(&[&ENCODE, &DECODE, &EMBED, &DIFFUSE, &SCORER_NODE, &SCORE, &USE])),
+            ValueForm::Names(&ValueForm::OneOf(&[
+                &ENCODE,
+                &DECODE,
+                &EMBED,
+                &DIFFUSE,
+                &SCORER_NODE,
+                &PAIR_NODE,
+                &SCORE,
+                &USE,
+            ])),
             "Nodes of the graph, by name",
         ),
         required(
@@ -179,6 +188,23 @@ pub(crate) static SCORER_NODE: Mapping = Mapping {
             WORDS,
             "Names of the classes in the order of their numbers; `label` is a number without them",
         ),
+    ],
+};
+
+/// A node that compares the vectors of two prompts.
+pub(crate) static PAIR_NODE: Mapping = Mapping {
+    name: "score.pair",
+    keys: &[
+        required(
+            "score",
+            ValueForm::String,
+            "Scorer of the model, which compares two prompts. `NODE.score` is the score of the row with `against`; \
+             `NODE.label` the best class, and `NODE.scores` the score of each class",
+        ),
+        required("from", ValueForm::String, "Input or node with the cells of its first prompt"),
+        optional("against", ValueForm::String, "Input or node with the cells of its second prompt"),
+        optional("classes", WORDS, CLASSES),
+        TEMPLATES,
     ],
 };
 

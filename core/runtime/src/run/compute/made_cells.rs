@@ -1,9 +1,9 @@
 //! Cells that one node makes and another reads: the codec writes them and reads them back, as from a file.
 
-use anyflow_datasets::OwnedCell;
+use anyflow_datasets::{Cell, OwnedCell};
 
 use super::{Compute, MicroBatch, value};
-use crate::cells::write_cells;
+use crate::cells::{numbers_of, write_cells};
 use crate::plugin::watch;
 use crate::{Result, RunError};
 
@@ -32,6 +32,33 @@ impl Compute<'_> {
         Ok(())
     }
 
+    /// Reads lists of numbers that a node made; the encode stage read those of inputs.
+    pub(super) fn read_made_numbers(
+        &self,
+        batch: &mut MicroBatch,
+        node: &str,
+        numbers: i64,
+        from: &str,
+        to: &str,
+    ) -> Result<()> {
+        if self.plan.inputs.contains_key(from) || self.plan.constants.contains_key(from) {
+            return Ok(());
+        }
+        let (array, failed) = numbers_of(self.made(batch, from)?.into_iter().map(Ok), numbers)?;
+        for failed in failed {
+            batch.fail(failed.row, node, "cell", format!("cells of {from}: {}", failed.text));
+        }
+        batch.values.insert(to.to_string(), array);
+        Ok(())
+    }
+
+    /// The cells that a node made.
+    fn made<'b>(&self, batch: &'b MicroBatch, from: &str) -> Result<Vec<Option<Cell<'b>>>> {
+        let missing = || RunError::Internal(format!("cells {from} are missing"));
+        let cells = batch.cells.get(from).ok_or_else(missing)?;
+        Ok(cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect())
+    }
+
     /// Reads cells that a node made; the encode stage read those of inputs.
     pub(super) fn read_made(
         &self,
@@ -44,9 +71,7 @@ impl Compute<'_> {
         if self.plan.inputs.contains_key(from) || self.plan.constants.contains_key(from) {
             return Ok(());
         }
-        let missing = || RunError::Internal(format!("cells {from} are missing"));
-        let cells = batch.cells.get(from).ok_or_else(missing)?;
-        let views: Vec<_> = cells.iter().map(|cell| cell.as_ref().map(OwnedCell::as_cell)).collect();
+        let views = self.made(batch, from)?;
         let (array, failed) = watch::in_node(node, || self.codecs[stream].encode(&views, self.threads))?;
         for failed in failed {
             batch.fail(failed.row, node, "cell", format!("cells of {from}: {}", failed.text));

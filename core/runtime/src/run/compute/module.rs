@@ -15,7 +15,7 @@ struct ModuleCall<'a> {
 }
 
 impl Compute<'_> {
-    /// Runs a module from array to latent, latent to array, or array to tokens.
+    /// Runs a module from array to latent, latent to array, or array to tokens or vector.
     pub(super) fn module(
         &mut self,
         batch: &mut MicroBatch,
@@ -26,7 +26,7 @@ impl Compute<'_> {
         to: &str,
     ) -> Result<()> {
         let plan = self.plan;
-        let prompt = plan.model.prompts.get(stream).filter(|_| role == Role::Embed);
+        let prompt = plan.model.encoded(stream).filter(|_| matches!(role, Role::Embed | Role::Pool));
         let component = match prompt {
             Some(prompt) => Some(&prompt.module),
             None => plan.model.streams[stream].module.as_ref(),
@@ -39,7 +39,7 @@ impl Compute<'_> {
             Some(_) => {
                 let mut prompts = std::mem::take(&mut self.prompts);
                 let encode = |fresh: &Tensor| self.call(&call, &fresh.f_to_device(self.networks.device)?);
-                let tokens = prompts.tokens(batch.shard, &step.node, input, encode);
+                let tokens = prompts.tokens(batch.shard, to, input, encode);
                 self.prompts = prompts;
                 tokens?
             }
@@ -55,6 +55,7 @@ impl Compute<'_> {
         let all = input.shallow_clone();
         let output = self.networks.on_stream(call.node, call.stream, move |net| match role {
             Role::Encode | Role::Embed | Role::Features => net.encode(&all, false),
+            Role::Pool => net.pool(&all, false),
             Role::Decode => net.decode(&all, false),
             other => Err(RunError::Internal(format!("role {other:?} in a run"))),
         });

@@ -15,7 +15,7 @@ const KEPT_BYTES: usize = 256 << 20;
 #[derive(Default)]
 pub(super) struct EncodedPrompts {
     shard: u64,
-    /// Hash of the array, below the node that encodes it -> its tokens, `[token, feature]`.
+    /// Hash of the array, below the value that it becomes -> its tokens `[token, feature]`, or its vector.
     kept: HashMap<blake3::Hash, Tensor>,
     bytes: usize,
     /// Rows that were asked for.
@@ -25,21 +25,21 @@ pub(super) struct EncodedPrompts {
 }
 
 impl EncodedPrompts {
-    /// The tokens of `arrays`, `[row, ...]` on the CPU, for a node: `encode` gets the distinct rows that are not known.
+    /// The tokens of `arrays`, `[row, ...]` on the CPU, as a value: `encode` gets the distinct rows that are not known.
     ///
     /// # Errors
     /// Those of `encode`.
     pub fn tokens(
         &mut self,
         shard: u64,
-        node: &str,
+        value: &str,
         arrays: &Tensor,
         encode: impl FnOnce(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         if self.shard != shard {
             *self = EncodedPrompts { shard, rows: self.rows, encoded: self.encoded, ..EncodedPrompts::default() };
         }
-        let hashes = hashes(node, arrays)?;
+        let hashes = hashes(value, arrays)?;
         let mut fresh: Vec<i64> = Vec::new();
         let mut found: HashMap<blake3::Hash, Tensor> = HashMap::new();
         let mut first_of: IndexMap<blake3::Hash, usize> = IndexMap::new();
@@ -76,14 +76,14 @@ impl EncodedPrompts {
     }
 }
 
-/// The hash of each row, with the node, since nodes may encode the same array by other modules.
-fn hashes(node: &str, arrays: &Tensor) -> Result<Vec<blake3::Hash>> {
+/// The hash of each row, with the value, since the same array may be encoded by several modules.
+fn hashes(value: &str, arrays: &Tensor) -> Result<Vec<blake3::Hash>> {
     let rows = arrays.size().first().copied().unwrap_or(0);
     if rows == 0 {
         return Ok(Vec::new());
     }
     let bytes = arrays.f_contiguous()?.f_view_dtype(Kind::Uint8)?.f_reshape([-1])?;
     let bytes = Vec::<u8>::try_from(bytes)?;
-    let hash = |row: &[u8]| *blake3::Hasher::new().update(node.as_bytes()).update(row).finalize().as_bytes();
+    let hash = |row: &[u8]| *blake3::Hasher::new().update(value.as_bytes()).update(row).finalize().as_bytes();
     Ok(bytes.chunks((bytes.len() / rows as usize).max(1)).map(|row| blake3::Hash::from_bytes(hash(row))).collect())
 }

@@ -91,7 +91,7 @@ impl RowCache<'_> {
     }
 
     fn codec(&self, stream: &str) -> Option<&Component> {
-        let of_prompt = || self.model.prompts.get(stream).map(|prompt| &prompt.codec);
+        let of_prompt = || self.model.encoded(stream).map(|prompt| &prompt.codec);
         self.model.streams.get(stream).map(|stream| &stream.codec).or_else(of_prompt)
     }
 }
