@@ -20,7 +20,7 @@ impl Session {
             let mut values = Vec::new();
             for (prompt, absent) in stated {
                 values.push((prompt.clone(), self.absent_tokens(model, prompt, absent)?));
-                values.extend(self.absent_vectors(config, &model.parts(prompt), absent)?);
+                values.extend(self.absent_vectors(config, &parts(model, prompt), absent)?);
             }
             if let Some(denoiser) = self.denoisers.get_mut(name) {
                 for (prompt, value) in values {
@@ -84,5 +84,13 @@ impl Session {
             }
         };
         Ok(array.f_to_device(self.device)?)
+    }
+}
+
+/// The prompts that a prompt is made of: those side by side in it, or itself.
+fn parts<'m>(model: &'m Model, prompt: &'m str) -> Vec<&'m str> {
+    match &model.prompts[prompt] {
+        PromptConfig::Joined(joined) => joined.features.iter().map(String::as_str).collect(),
+        _ => vec![prompt],
     }
 }
