@@ -63,7 +63,7 @@ fn each_family_becomes_its_model_file() {
 
 #[test]
 fn the_shipped_model_files_are_what_adopt_writes() {
-    for name in ["sd15", "sd15-inpainting", "taesd"] {
+    for name in ["clip", "sd15", "sd15-inpainting", "sdxl", "taesd"] {
         let project = tempfile::tempdir().unwrap();
         let [folder, output] =
             [format!("weights/{name}"), format!("{name}.yaml")].map(|file| project.path().join(file));

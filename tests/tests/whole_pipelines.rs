@@ -169,6 +169,15 @@ fn nine_channels_equal_diffusers() {
     project.compare("in-painting", &project.run("in-painting-nine-channels", &[]));
 }
 
+#[test]
+fn two_encoders_and_vectors_equal_diffusers() {
+    let project = Project::new("sdxl");
+    let sizes = ["--set", "size.value=[8, 8, 0, 0, 8, 8]"];
+    let with = |more: [&'static str; 2]| [sizes, more].concat();
+    project.compare("text-to-image", &project.run("sdxl-text-to-image", &with(SCALE_5)));
+    project.compare("negative-prompt", &project.run("sdxl-negative-prompt", &with(SCALE_5)));
+}
+
 /// Any model paints the hole of an image: what is kept keeps its latent.
 #[test]
 fn any_model_paints_a_hole() {

@@ -2,7 +2,7 @@
 
 use anyflow_config::AbsentPrompt;
 use anyflow_datasets::Cell;
-use anyflow_plan::plan::{JoinedVector, Model, PromptConfig};
+use anyflow_plan::plan::{DenoiserConfig, JoinedVector, Model, PromptConfig};
 use tch::{Kind, Tensor};
 
 use crate::{Result, RunError, Session};
@@ -15,18 +15,17 @@ impl Session {
     /// The codec refuses the text; errors of plugins.
     pub fn set_absent_prompts(&mut self, model: &Model) -> Result<()> {
         for (name, config) in &model.denoisers {
-            let stated = config.prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent()?)));
-            let tokens = stated.map(|(prompt, absent)| Ok((prompt, self.absent_tokens(model, prompt, absent)?)));
-            let vectors = config.vectors.iter().flat_map(|vectors| &vectors.from);
-            let vectors = vectors.filter_map(|(name, vector)| {
-                let absent = model.prompts[&vector.prompt].absent()?;
-                Some((name, vector, absent))
-            });
-            let vectors = vectors.map(|(name, vector, absent)| Ok((name, self.absent_vector(vector, absent)?)));
-            let all = tokens.chain(vectors).collect::<Result<Vec<_>>>()?;
-            let Some(denoiser) = self.denoisers.get_mut(name) else { continue };
-            for (prompt, value) in all {
-                denoiser.set_absent_prompt(prompt, &value).map_err(RunError::diffusion(name))?;
+            let prompts = &config.prompts;
+            let stated = prompts.iter().filter_map(|prompt| Some((prompt, model.prompts[prompt].absent()?)));
+            let mut values = Vec::new();
+            for (prompt, absent) in stated {
+                values.push((prompt.clone(), self.absent_tokens(model, prompt, absent)?));
+                values.extend(self.absent_vectors(config, &parts(model, prompt), absent)?);
+            }
+            if let Some(denoiser) = self.denoisers.get_mut(name) {
+                for (prompt, value) in values {
+                    denoiser.set_absent_prompt(&prompt, &value).map_err(RunError::diffusion(name))?;
+                }
             }
         }
         Ok(())
@@ -42,22 +41,32 @@ impl Session {
             let parts = joined.features.iter().map(|part| self.absent_tokens(model, part, absent));
             return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, -1)?);
         }
-        let _no_grad = tch::no_grad_guard();
         let array = self.absent_array(prompt, absent)?;
+        let _no_grad = tch::no_grad_guard();
         Ok(self.streams[prompt].denoiser_input(&array)?.f_squeeze_dim(0)?)
     }
 
-    /// The vector of a prompt: `[number]`.
-    fn absent_vector(&self, vector: &JoinedVector, absent: &AbsentPrompt) -> Result<Tensor> {
-        if let Some(number) = absent.tokens {
-            return Ok(Tensor::f_full([vector.size], number, (Kind::Float, self.device))?);
-        }
-        let _no_grad = tch::no_grad_guard();
-        let array = self.absent_array(&vector.prompt, absent)?;
-        Ok(self.streams[&vector.prompt].pool(&array, false)?.f_squeeze_dim(0)?)
+    /// The vectors of a prompt that join the time of a denoiser: `[number]` each, by the name of the vector.
+    fn absent_vectors(
+        &self,
+        denoiser: &DenoiserConfig,
+        parts: &[&str],
+        absent: &AbsentPrompt,
+    ) -> Result<Vec<(String, Tensor)>> {
+        let joined = denoiser.vectors.iter().flat_map(|vectors| &vectors.from);
+        let own = joined.filter(|(_, vector)| !vector.is_numbers && parts.contains(&vector.prompt.as_str()));
+        let value = |(name, vector): (&String, &JoinedVector)| {
+            if let Some(number) = absent.tokens {
+                return Ok((name.clone(), Tensor::f_full([vector.size], number, (Kind::Float, self.device))?));
+            }
+            let array = self.absent_array(&vector.prompt, absent)?;
+            let _no_grad = tch::no_grad_guard();
+            Ok((name.clone(), self.streams[&vector.prompt].pool(&array, false)?.f_squeeze_dim(0)?))
+        };
+        own.map(value).collect()
     }
 
-    /// The array that a prompt's module reads: `[1, array]`.
+    /// The array that stands for an absent prompt, of one row.
     fn absent_array(&self, prompt: &str, absent: &AbsentPrompt) -> Result<Tensor> {
         let codec = &self.codecs[prompt];
         let array = match &absent.value {
@@ -75,5 +84,13 @@ impl Session {
             }
         };
         Ok(array.f_to_device(self.device)?)
+    }
+}
+
+/// The prompts that a prompt is made of: those side by side in it, or itself.
+fn parts<'m>(model: &'m Model, prompt: &'m str) -> Vec<&'m str> {
+    match &model.prompts[prompt] {
+        PromptConfig::Joined(joined) => joined.features.iter().map(String::as_str).collect(),
+        _ => vec![prompt],
     }
 }

@@ -59,9 +59,9 @@ impl Networks {
         &self.handle
     }
 
-    /// True for the network of a prompt, which only conditions.
+    /// True for a prompt or a vector of one, which only conditions.
     pub fn is_prompt(&self, name: &str) -> bool {
-        self.prompts.iter().any(|prompt| prompt == name)
+        !self.streams.contains_key(name) || self.prompts.iter().any(|prompt| prompt == name)
     }
 
     /// The engine's statistics.

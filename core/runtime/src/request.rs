@@ -1,6 +1,6 @@
 //! Diffusions of a plan as requests to the engine.
 
-use anyflow_diffusion::{Branch, Observed, Request, Sampled};
+use anyflow_diffusion::{Branch, Observed, PromptUse, Request, Sampled, StreamSpec};
 use anyflow_plan::plan::{Diffusion, Given, StreamRole};
 use indexmap::IndexMap;
 use tch::Tensor;
@@ -53,12 +53,15 @@ impl NodeDiffusion<'_> {
         let planes = planes.collect::<Result<StreamStates>>()?;
         let others = streams.iter().filter(|stream| !planes.contains_key(&stream.name));
         let mut states: StreamStates =
-            others.map(|stream| Ok((stream.name.clone(), self.state(&stream.name, values)?))).collect::<Result<_>>()?;
+            others.map(|stream| Ok((stream.name.clone(), self.state(stream, values)?))).collect::<Result<_>>()?;
         states.extend(planes);
         Ok(states)
     }
 
-    fn state(&self, name: &str, values: &impl RoleValues) -> Result<Observed> {
+    fn state(&self, stream: &StreamSpec, values: &impl RoleValues) -> Result<Observed> {
+        let name = stream.name.as_str();
+        // Numbers that join the time are no condition: guidance keeps them, unless others take their place.
+        let is_number = matches!(stream.prompt(), Some(PromptUse::Vector { waves: Some(_) }));
         let value = |from: &str| values.value(name, from);
         Ok(match self.diffusion.streams.0.get(name) {
             // A sampler that starts from pure noise has no use for initial values.
@@ -74,9 +77,12 @@ impl NodeDiffusion<'_> {
             }
             Some(StreamRole::Observe { from, given: Given::Clean }) => Observed::Clean(value(from)?),
             Some(StreamRole::Observe { from, given: Given::Noised }) => Observed::Noised(value(from)?),
-            Some(StreamRole::Condition { from, instead }) => prompt(from, instead.as_deref(), value)?,
+            Some(StreamRole::Condition { from, instead }) => match prompt(from, instead.as_deref(), value)? {
+                Observed::Prompt { value, instead: None, .. } if is_number => Observed::Kept(value),
+                prompt => prompt,
+            },
             Some(StreamRole::Absent) => Observed::Absent,
-            None if self.networks.is_prompt(name) => Observed::Absent,
+            None if stream.is_prompt() => Observed::Absent,
             None => Observed::Noisy,
         })
     }

@@ -228,15 +228,15 @@ fn streams(denoiser: &DenoiserConfig, model: &Model) -> Vec<StreamSpec> {
         .map(|(name, auxiliary)| spec(name, &model.streams[name].latent, StreamKind::Auxiliary(auxiliary.clone())));
     let prompts = denoiser.prompts.iter().filter_map(|name| Some((name, model.prompts[name].tokens()?)));
     let prompts = prompts.map(|(name, tokens)| spec(name, &tokens, StreamKind::Prompt(PromptUse::Tokens)));
-    let planes = denoiser.planes.iter().map(|name| {
-        let plane = spec(name, &model.streams[name].latent, StreamKind::Prompt(PromptUse::Plane));
-        StreamSpec { name: plane_name(name), ..plane }
-    });
     let vectors = denoiser.vectors.iter().flat_map(|vectors| {
         vectors.from.iter().map(|(name, vector)| {
             let waves = vector.is_numbers.then_some(vectors.waves);
             spec(name, &[vector.size], StreamKind::Prompt(PromptUse::Vector { waves }))
         })
+    });
+    let planes = denoiser.planes.iter().map(|name| {
+        let plane = spec(name, &model.streams[name].latent, StreamKind::Prompt(PromptUse::Plane));
+        StreamSpec { name: plane_name(name), ..plane }
     });
     diffused.chain(auxiliary).chain(prompts).chain(vectors).chain(planes).collect()
 }

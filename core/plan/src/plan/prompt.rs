@@ -124,6 +124,11 @@ impl PromptConfig {
         if let PromptConfig::Encoded(encoded) = self { Some(encoded) } else { None }
     }
 
+    /// The prompt, if a module encodes it, to change it.
+    pub fn encoded_mut(&mut self) -> Option<&mut EncodedPrompt> {
+        if let PromptConfig::Encoded(encoded) = self { Some(encoded) } else { None }
+    }
+
     /// The cells that it reads.
     pub fn cells(&self) -> &Type {
         match self {

@@ -1,26 +1,31 @@
 //! Cells that every row has.
 
-use anyflow_datasets::{OwnedCell, OwnedList};
+use anyflow_datasets::{Cell, OwnedCell, OwnedList};
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Constant, Form};
 use serde_json::Value;
 use tch::Tensor;
 
-use crate::plugin::Codec;
+use crate::plugin::RowError;
 use crate::{Result, RunError};
 
-/// The array of a constant for so many rows, which share its memory: `[row, axes]`.
+/// The array of a constant for so many rows, which share its memory: `[row, axes]`. `encode` makes that of one cell.
 ///
 /// # Errors
-/// The codec refuses the cell.
-pub fn read(codec: &Codec, input: &str, constant: &Constant, rows: usize) -> Result<Tensor> {
+/// The cell is refused.
+pub fn read(
+    input: &str,
+    constant: &Constant,
+    rows: usize,
+    encode: impl FnOnce(Option<Cell<'_>>) -> Result<(Tensor, Vec<RowError>)>,
+) -> Result<Tensor> {
     let wrong = |text: &str| RunError::Data(format!("cannot read `value` of input {input}, {}: {text}", constant.cell));
     let cell = cell(constant).ok_or_else(|| wrong("it is no cell of the codec"))?;
-    let (array, refused) = codec.encode(&[Some(cell.as_cell())], 1)?;
+    let (array, refused) = encode(Some(cell.as_cell()))?;
     if let Some(refused) = refused.first() {
         return Err(wrong(&refused.text));
     }
-    let shape: Vec<i64> = std::iter::once(rows as i64).chain(codec.shape().iter().copied()).collect();
+    let shape: Vec<i64> = std::iter::once(rows as i64).chain(array.size().into_iter().skip(1)).collect();
     Ok(array.f_expand(shape.as_slice(), false)?)
 }
 

@@ -1,7 +1,7 @@
 //! The second stage: cells to arrays.
 
 use anyflow_datasets::{CellColumn, Dataset, Features};
-use anyflow_plan::plan::{Op, RunPlan};
+use anyflow_plan::plan::{Constant, Op, RunPlan};
 use arrow::array::RecordBatch;
 use indexmap::IndexMap;
 use tch::Tensor;
@@ -60,9 +60,8 @@ impl<'a> EncodeStage<'a> {
         let _span = tracing::info_span!("encode", shard = batch.shard, row = batch.first_row()).entered();
         for step in &self.plan.steps {
             let (Op::ReadCells { from, to, .. } | Op::ReadNumbers { from, to, .. }) = &step.op else { continue };
-            if let (Some(constant), Op::ReadCells { stream, .. }) = (self.plan.constants.get(from), &step.op) {
-                let codec = &self.codecs[stream];
-                let array = watch::in_node(&step.node, || constant::read(codec, from, constant, batch.keys.len()))?;
+            if let Some(constant) = self.plan.constants.get(from) {
+                let array = watch::in_node(&step.node, || self.constant(&step.op, from, constant, batch.keys.len()))?;
                 batch.values.insert(to.clone(), array);
                 continue;
             }
@@ -77,6 +76,15 @@ impl<'a> EncodeStage<'a> {
             batch.values.insert(to.clone(), array);
         }
         Ok(())
+    }
+
+    /// The array of a constant.
+    fn constant(&self, op: &Op, input: &str, constant: &Constant, rows: usize) -> Result<Tensor> {
+        constant::read(input, constant, rows, |cell| match op {
+            Op::ReadNumbers { numbers, .. } => numbers_of(std::iter::once(Ok(cell)), *numbers),
+            Op::ReadCells { stream, .. } => self.codecs[stream].encode(&[cell], 1),
+            _ => Err(RunError::Internal("a step that reads no cells".into())),
+        })
     }
 
     /// The array of a column, and the rows without one, with the reasons.

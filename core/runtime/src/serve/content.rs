@@ -51,8 +51,8 @@ impl FileHashes {
         }
         let of_streams =
             model.streams.values_mut().flat_map(|stream| [Some(&mut stream.codec), stream.module.as_mut()]);
-        let of_prompts =
-            model.prompts.values_mut().flat_map(|prompt| [Some(&mut prompt.codec), Some(&mut prompt.module)]);
+        let encoded = model.prompts.values_mut().filter_map(PromptConfig::encoded_mut);
+        let of_prompts = encoded.flat_map(|prompt| [Some(&mut prompt.codec), Some(&mut prompt.module)]);
         let of_scorers = scorers.values_mut().map(|scorer| scorer.module.as_mut());
         for component in of_streams.chain(of_prompts).chain(of_scorers).flatten() {
             self.set_library(component)?;

@@ -41,7 +41,7 @@ impl Compute<'_> {
         from: &str,
         to: &str,
     ) -> Result<()> {
-        if self.plan.inputs.contains_key(from) {
+        if self.plan.inputs.contains_key(from) || self.plan.constants.contains_key(from) {
             return Ok(());
         }
         let (array, failed) = numbers_of(self.made(batch, from)?.into_iter().map(Ok), numbers)?;
