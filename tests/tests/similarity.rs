@@ -57,9 +57,10 @@ fn weights() -> Tensors {
     let mut plugins = LoadedPlugins::default();
     for (name, parameters) in [("clip/image", image), ("clip/text", text)] {
         let module = Module::new(&mut plugins, &component(name, parameters), Device::Cpu, 5).unwrap();
-        weights.extend(
-            module.parameters().unwrap().into_iter().map(|it| (it.name.clone(), tch::no_grad(|| it.tensor * 20.0))),
-        );
+        // Norms keep their scale, or attention would see one token alone.
+        let scaled = |tensor: Tensor| if tensor.dim() > 1 { tensor * 20.0 } else { tensor * 1.0 };
+        let own = module.parameters().unwrap().into_iter();
+        weights.extend(own.map(|it| (it.name, tch::no_grad(|| scaled(it.tensor)))));
     }
     weights.insert("logit_scale".into(), Tensor::from(SCALE.ln() as f32));
     weights

@@ -8,7 +8,6 @@ mod model;
 mod network;
 mod parts;
 mod pipeline;
-mod prompt;
 mod roles;
 mod sampler;
 mod scoring;
@@ -17,13 +16,12 @@ mod training;
 pub(crate) use companions::{AggregateSpec, HeadSpec};
 pub(crate) use evaluation::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, evaluation};
 pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
-pub(crate) use model::{DenoiserSpec, ModelSpec, StreamSpec, Use, model};
+pub(crate) use model::{DenoiserSpec, ModelSpec, PromptSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
     Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PairNodeSpec,
     PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
 };
-pub(crate) use prompt::PromptSpec;
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
 pub(crate) use sampler::SamplerSpec;
 pub(crate) use scoring::{ClassesSpec, ScoringSpec, TemplateProblem, scoring, scoring_roles};

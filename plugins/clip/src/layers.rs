@@ -11,6 +11,7 @@ pub(crate) struct Shape {
     pub hidden_size: i64,
     pub num_hidden_layers: i64,
     num_attention_heads: i64,
+    /// 0: four times as many as features.
     intermediate_size: i64,
     hidden_act: Activation,
     pub layer_norm_eps: f64,
@@ -40,7 +41,7 @@ impl Activation {
 impl Shape {
     pub fn check(&self) -> Result<(), Error> {
         elements(&[self.hidden_size, self.hidden_size])?;
-        elements(&[self.hidden_size, self.intermediate_size])?;
+        elements(&[self.hidden_size, self.inner()])?;
         if !(1..=256).contains(&self.num_hidden_layers) {
             let found = self.num_hidden_layers;
             return Err(Error::Parameters(format!("num_hidden_layers is {found}; it must be from 1 to 256")));
@@ -52,6 +53,11 @@ impl Shape {
             )));
         }
         Ok(())
+    }
+
+    /// The size of the inner layer.
+    fn inner(&self) -> i64 {
+        if self.intermediate_size == 0 { self.hidden_size.saturating_mul(4) } else { self.intermediate_size }
     }
 
     /// The norm at `path`.
@@ -77,7 +83,7 @@ pub(crate) struct Layer {
 
 impl Layer {
     fn new(path: &nn::Path<'_>, shape: &Shape) -> Result<Layer, Error> {
-        let Shape { hidden_size: width, intermediate_size: wide, .. } = *shape;
+        let (width, wide) = (shape.hidden_size, shape.inner());
         let own = path / "self_attn";
         let paths = AttentionPaths {
             query: &own / "q_proj",

@@ -110,7 +110,7 @@ fn impossible_sizes_are_refused() {
         json!({"num_hidden_layers": 0}),
         json!({"vocab_size": i64::MAX}),
         json!({"projection_dim": i64::MAX}),
-        json!({"intermediate_size": 0}),
+        json!({"intermediate_size": -1}),
     ] {
         let refused = made::<Text>(text(&golden["texts"][0]["sizes"], &wrong));
         assert!(matches!(refused, Err(Error::Parameters(_))), "{wrong}");

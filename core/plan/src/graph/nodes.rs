@@ -4,7 +4,7 @@ use crate::catalog::Catalog;
 use crate::component::{self, ComponentProblem};
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::pairs::resolve_pair_node;
+use crate::graph::pair_node::resolve_pair_node;
 use crate::graph::{
     ModelGraph, PairNode, ScorerNode, StreamNode, encoding, resolve_diffusion, resolve_scorer_node, resolve_scoring,
 };

@@ -44,7 +44,7 @@ pub(super) fn resolve_prompts<'a>(
     let mut prompts: IndexMap<String, PromptNode> =
         specs.iter().map(|spec| (spec.name.value.clone(), prompt(spec, catalog, report))).collect();
     for spec in specs.iter().filter(|spec| is_joined(spec)) {
-        let plan = joined(spec, &prompts, report).map(PromptConfig::Joined);
+        let plan = joined(spec, specs, &prompts, report).map(PromptConfig::Joined);
         prompts[&spec.name.value].plan = plan;
     }
     prompts
@@ -139,7 +139,12 @@ fn numbers(spec: &PromptSpec, report: &mut Report) -> Option<NumbersPrompt> {
 }
 
 /// A prompt of others: as many tokens as each of them, and their features.
-fn joined(spec: &PromptSpec, prompts: &IndexMap<String, PromptNode>, report: &mut Report) -> Option<JoinedPrompt> {
+fn joined(
+    spec: &PromptSpec,
+    specs: &[PromptSpec],
+    prompts: &IndexMap<String, PromptNode>,
+    report: &mut Report,
+) -> Option<JoinedPrompt> {
     let (sizes, span) = spec.tokens.as_ref()?;
     let mut parts: Vec<(&str, &EncodedPrompt, &[i64])> = Vec::new();
     let mut good = true;
@@ -155,7 +160,8 @@ fn joined(spec: &PromptSpec, prompts: &IndexMap<String, PromptNode>, report: &mu
             None => {
                 good = false;
                 // A wrong prompt was reported.
-                if node.plan.is_some() || node.component.is_none() {
+                let is_joined = specs.iter().any(|other| other.name.value == name.value && is_joined(other));
+                if node.plan.is_some() || is_joined {
                     let problem =
                         PromptProblem::PromptPart { prompt: spec.name.value.clone(), part: name.value.clone() };
                     report.error(name.span, problem);

@@ -1,5 +1,7 @@
 //! A model as written.
 
+mod prompt;
+
 use anyflow_config::{
     Mapped, Network, PairScorer, Parameterization, Precision, Sampling, ScheduleConfig, TimeVectors, ValueForm,
 };
@@ -12,10 +14,12 @@ use crate::source::{Span, SpannedString};
 use crate::spec::companions::{aggregates, heads};
 use crate::spec::network::sizes_fit;
 use crate::spec::parts::{CheckpointSpec, checkpoint};
-use crate::spec::prompt::{PromptSpec, prompt};
 use crate::spec::{AggregateSpec, HeadSpec, SamplerSpec, check_name, check_unique, open};
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
+
+pub(crate) use prompt::PromptSpec;
+use prompt::prompt;
 
 /// A model file.
 #[derive(Debug)]
@@ -124,7 +128,7 @@ fn stream(entry: &Entry, report: &mut Report) -> StreamSpec {
 }
 
 /// A written shape.
-pub(super) fn shape(fields: &Fields, key: &str, report: &mut Report) -> Option<(Vec<i64>, Span)> {
+fn shape(fields: &Fields, key: &str, report: &mut Report) -> Option<(Vec<i64>, Span)> {
     let entry = fields.entry(key)?;
     let sizes = fields.json(key, report)?;
     let sizes: Vec<i64> = sizes.value.as_array()?.iter().filter_map(Json::as_i64).collect();

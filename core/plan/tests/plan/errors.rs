@@ -139,8 +139,8 @@ fn unknown_modality() {
 }
 
 #[test]
-fn stream_where_a_component_is_wanted() {
-    Case::of(AUDIO).edit("encode: image/autoencoder", "encode: image").check("error-stream-as-component");
+fn a_stream_in_the_place_of_its_component() {
+    Case::of(AUDIO).edit("encode: image/autoencoder", "encode: image").check("fine-stream-itself");
 }
 
 #[test]

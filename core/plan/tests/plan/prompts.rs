@@ -169,7 +169,7 @@ fn what_stands_for_an_absent_prompt_is_one_thing() {
     const TOKENS: &str = "module: text/prompt, tokens: [1, 64]";
     let absent = |absent: &str| prompted(PIPELINE).edit_model(TOKENS, &format!("{TOKENS}, absent: {absent}"));
     let Ok((Job::Run(plan), _)) = absent("{value: \"\"}").compile() else { panic!("an empty text") };
-    assert_eq!(plan.model.prompts["words"].absent.as_ref().unwrap().value.as_deref(), Some(""));
+    assert_eq!(plan.model.prompts["words"].absent().unwrap().value.as_deref(), Some(""));
     absent("{value: \"\", fill: 0.5}").check("error-absent-form");
     let picture = "module: image/prompt";
     prompted(PIPELINE).edit_model(picture, &format!("absent: {{value: \"\"}}, {picture}")).check("error-absent-text");

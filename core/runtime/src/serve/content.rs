@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::SystemTime;
 
-use anyflow_plan::plan::{Component, RunPlan};
+use anyflow_plan::plan::{Component, PromptConfig, RunPlan};
 
 use crate::{Result, RunError};
 

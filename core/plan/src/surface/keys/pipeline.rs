@@ -27,8 +27,8 @@ pub(crate) static PIPELINE: Mapping = Mapping {
                 &EMBED,
                 &DIFFUSE,
                 &SCORER_NODE,
-                &PAIR_NODE,
                 &SCORE,
+                &PAIR_NODE,
                 &USE,
             ])),
             "Nodes of the graph, by name",
@@ -146,12 +146,12 @@ pub(crate) static OBSERVED: Mapping = Mapping {
     ],
 };
 
-/// A node that classifies by the predicted x0 of a stream.
+/// A node that classifies by the predicted x0 of a stream. Its own key comes first, since other nodes have `score` too.
 pub(crate) static SCORE: Mapping = Mapping {
     name: "score",
     keys: &[
-        required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
         required("observe", ValueForm::Names(&ValueForm::String), "Observed streams: stream -> node with its latent"),
+        required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
         required("classes", WORDS, CLASSES),
         TEMPLATES,
         DRAWS,

@@ -2,9 +2,9 @@
 
 use anyflow_config::AbsentPrompt;
 
+use super::{Use, shape, used};
 use crate::error::Report;
 use crate::source::{Span, SpannedString};
-use crate::spec::model::{Use, shape, used};
 use crate::spec::{check_name, check_unique};
 use crate::surface::{self, Fields};
 use crate::yaml::Entry;
