@@ -143,14 +143,21 @@ fn compressed(folder: &Path, content: &[u8]) -> PathBuf {
     path
 }
 
-fn all(path: &Path) -> Result<(Vec<(TensorEntry, Vec<u8>)>, String), WeightsError> {
-    let mut found = Vec::new();
+/// What a file holds.
+#[derive(Debug)]
+struct Held {
+    tensors: Vec<(TensorEntry, Vec<u8>)>,
+    hash: String,
+}
+
+fn all(path: &Path) -> Result<Held, WeightsError> {
+    let mut tensors = Vec::new();
     let summary = read_any(path, |entry: &TensorEntry, bytes: &[u8]| {
-        found.push((entry.clone(), bytes.to_vec()));
+        tensors.push((entry.clone(), bytes.to_vec()));
         Ok::<_, WeightsError>(())
     })?;
     assert!(summary.proven, "the recorded hash is compared");
-    Ok((found, summary.blake3))
+    Ok(Held { tensors, hash: summary.blake3 })
 }
 
 #[test]
@@ -158,8 +165,8 @@ fn a_compressed_file_holds_the_same_tensors() {
     let folder = tempfile::tempdir().unwrap();
     let plain = written(folder.path());
     let path = compressed(folder.path(), &std::fs::read(&plain).unwrap());
-    let (found, hash) = all(&path).unwrap();
-    assert_eq!(found, all(&plain).unwrap().0);
+    let Held { tensors, hash } = all(&path).unwrap();
+    assert_eq!(tensors, all(&plain).unwrap().tensors);
     assert_eq!(hash, blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string());
     assert_eq!(Listing::of(&path, None).unwrap().tensors, Listing::of(&plain, None).unwrap().tensors);
 }

@@ -54,8 +54,12 @@ impl Module for Mask {
 impl Encoder for Mask {
     fn encode(&self, array: &Tensor, _train: bool) -> Result<Tensor, Error> {
         let small = array.f_upsample_nearest2d([self.rows, self.columns], None, None)?;
-        let marked = if self.invert { small.f_lt(MARKED)? } else { small.f_ge(MARKED)? };
-        Ok(marked.f_to_kind(Kind::Float)?)
+        let (small, marked) = match self.invert {
+            true => (small.f_neg()?, small.f_lt(MARKED)?),
+            false => (small.shallow_clone(), small.f_ge(MARKED)?),
+        };
+        // The gradient of the straight-through estimator (Bengio et al. 2013, section 4), beside an exact 0.
+        Ok(marked.f_to_kind(Kind::Float)?.f_add(&small.f_sub(&small.f_detach()?)?)?)
     }
 }
 

@@ -12,9 +12,13 @@ const CACHE: &str = "/etc/ld.so.cache";
 const SYSTEM: [&str; 4] = ["/lib", "/usr/lib", "/lib64", "/usr/lib64"];
 
 /// The first library that the loader will not find, as far as can be seen without loading. `None` on systems without the
-/// list of libraries.
+/// list of libraries, and for plugins that need libtorch where there is none: checks and plans do without it.
 pub(super) fn missing(file: &Path, needs: &Needs) -> Option<String> {
-    let folders = folders(file, needs);
+    let libtorch = Libtorch::find().ok().map(|found| found.root.join("lib"));
+    if libtorch.is_none() && needs.libraries.iter().any(|name| name.starts_with("libtorch")) {
+        return None;
+    }
+    let folders = folders(file, needs, libtorch);
     let unfound: Vec<&String> =
         needs.libraries.iter().filter(|name| !folders.iter().any(|folder| folder.join(name).exists())).collect();
     if unfound.is_empty() {
@@ -29,13 +33,12 @@ pub(super) fn missing(file: &Path, needs: &Needs) -> Option<String> {
 }
 
 /// The folders of the run path, of the environment, of libtorch and of the system.
-fn folders(file: &Path, needs: &Needs) -> Vec<PathBuf> {
+fn folders(file: &Path, needs: &Needs, libtorch: Option<PathBuf>) -> Vec<PathBuf> {
     let own = file.parent().unwrap_or(Path::new("/")).display().to_string();
     let of_run_path = |folder: &String| PathBuf::from(folder.replace("${ORIGIN}", &own).replace("$ORIGIN", &own));
     let run_path = needs.folders.iter().map(of_run_path);
     let environment = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let environment = std::env::split_paths(&environment).collect::<Vec<_>>();
-    let libtorch = Libtorch::find().ok().map(|found| found.root.join("lib"));
     let triplet = format!("{}-linux-gnu", std::env::consts::ARCH);
     let system = SYSTEM.iter().flat_map(|folder| [PathBuf::from(folder), Path::new(folder).join(&triplet)]);
     run_path.chain(environment).chain(libtorch).chain(system).collect()
