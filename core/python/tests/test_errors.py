@@ -102,10 +102,13 @@ class Crashes(unittest.TestCase):
 class Interrupts(unittest.TestCase):
     #: Runs a pipeline that takes far longer than the test waits.
     SCRIPT = """
+import signal
 import sys
 import anyflow
 import pyarrow as pa
 
+# A shell's background jobs inherit that this signal is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 batches = (pa.RecordBatch.from_pydict({"value": [float(n) for n in range(50_000)]}) for _ in range(40))
 anyflow.run(sys.argv[1], batches, sys.argv[2], threads=1, shard_rows=64, batch_rows=4)
 """

@@ -92,7 +92,7 @@ impl Pipeline {
     /// Refuses a change of anything but the sampling of a node.
     ///
     /// # Errors
-    /// [`ApiError`] with the keys that can be changed.
+    /// `ApiError` with the keys that can be changed.
     pub fn check_change(&self, key: &str) -> Result<(), ApiError> {
         let nodes = self.plan.steps.iter().filter(|step| step.op.diffusion().is_some());
         let paths: Vec<String> = nodes.map(|step| step.node.replace('/', ".with.")).collect();

@@ -71,7 +71,7 @@ impl RunRequest {
     /// Checks a request and encodes its rows.
     ///
     /// # Errors
-    /// [`ApiError`], which says what to change.
+    /// `ApiError`, which says what to change.
     pub fn check(mut self, form: FormCells, pipeline: &Pipeline, limits: &Limits) -> Result<CheckedRun, ApiError> {
         let plan = self.plan(pipeline)?;
         check_steps(&plan, limits)?;
@@ -101,7 +101,7 @@ impl RunRequest {
     /// The plan of the request: the pipeline with its changes.
     ///
     /// # Errors
-    /// [`ApiError`]: a change is not allowed, or the changed pipeline is wrong.
+    /// `ApiError`: a change is not allowed, or the changed pipeline is wrong.
     pub fn plan(&self, pipeline: &Pipeline) -> Result<RunPlan, ApiError> {
         let set = self.set.iter().map(|(key, value)| {
             pipeline.check_change(key)?;
