@@ -62,6 +62,14 @@ pub const CODES: [WeightsCode; 26] = [
         ],
     ),
     code(
+        "weights.compressed",
+        [
+            "A file is compressed with Zstandard, and its frame is damaged or does not say how long its content is.",
+            "`zstd < model.safetensors > model.safetensors.zst`, which compresses a stream of unknown length.",
+            "Compress the file itself, with `zstd -19 model.safetensors`, or copy it again.",
+        ],
+    ),
+    code(
         "weights.offsets",
         [
             "The tensors of a safetensors file share bytes, or leave bytes between them.",

@@ -78,7 +78,7 @@ impl LatentDiffusion {
         let mut keys: Keys = vec![("over", json!(["image"])), ("prompts", json!(["words"]))];
         keys.extend(vectors.map(|vectors| ("vectors", vectors)));
         if self.has_planes() {
-            // What a mask leaves of the images lies beside them.
+            // The visible part of the images is concatenated to their channels.
             keys.push(("planes", json!(["hole", "image"])));
         }
         keys.extend([

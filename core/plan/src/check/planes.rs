@@ -18,7 +18,7 @@ problems! {
         /// Cure: Use a `unet` over all streams of the denoiser, or remove `planes`.
         #[error("network `{network}` of denoiser `{denoiser}` cannot take planes; only a `unet` can")]
         PlanesNotTaken { denoiser: String, network: &'static str },
-        /// A plane has another size than the streams that it lies beside.
+        /// A plane has another size than the streams that it is concatenated to.
         /// Example: a plane [1, 32, 32] beside a stream [4, 64, 64].
         /// Cure: Change `latent` of the plane's stream.
         #[error("network `{network}` needs {wanted}; plane `{plane}` is {found:?}, stream `{stream}` is {shape:?}")]

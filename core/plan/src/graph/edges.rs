@@ -61,7 +61,7 @@ pub(crate) enum Slot {
     Mask(String),
     /// The initial values of a stream that a diffusion generates.
     Start(String),
-    /// A stream whose latent lies beside the channels of a diffusion.
+    /// A stream whose latent is concatenated to the channels of a diffusion.
     Plane(String),
     /// The mask of what encoding hides.
     Hide,

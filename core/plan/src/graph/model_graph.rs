@@ -97,7 +97,7 @@ impl ModelGraph<'_> {
         over.filter(|stream| !self.is_companion(denoiser, stream)).cloned().collect()
     }
 
-    /// The streams whose latents lie beside the channels of the denoiser.
+    /// The streams whose latents are concatenated to the channels of the denoiser.
     pub fn planes(&self, denoiser: &str) -> &[String] {
         let plan = self.denoisers.get(denoiser).and_then(|(_, plan)| plan.as_ref());
         plan.map_or(&[], |plan| plan.planes.as_slice())

@@ -145,7 +145,7 @@ pub struct DenoiserConfig {
     /// Prompts that it attends to, all of the same shape.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prompts: Vec<String>,
-    /// Streams whose latents lie beside the channels of its own, never diffused.
+    /// Streams whose latents are concatenated to the channels of its own, never diffused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub planes: Vec<String>,
     /// Vectors that join the embedding of the time.

@@ -71,7 +71,7 @@ pub enum Form {
     Vector {
         /// The prompt.
         prompt: String,
-        /// [features].
+        /// `[features]`.
         shape: Vec<i64>,
     },
     /// Scores per class.

@@ -1,4 +1,4 @@
-//! Planes: what lies beside the channels of a stream, and what encoding hides.
+//! Planes: what is concatenated to the channels of a stream, and what encoding hides.
 
 use anyflow_plan::plan::{Job, Op, RunPlan};
 use anyflow_plan::{Format, Source, explain};

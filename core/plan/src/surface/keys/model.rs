@@ -123,8 +123,8 @@ pub(crate) static DENOISER: Mapping = Mapping {
         optional(
             "planes",
             NAMES,
-            "Streams whose latents lie beside the channels of the diffused ones, such as what a mask leaves of them. They are \
-             never diffused",
+            "Streams whose latents are concatenated to the channels of the diffused ones, such as what a mask leaves of \
+             them. They are never diffused",
         ),
         optional("vectors", TimeVectors::FORM, "Vectors that join the embedding of the time"),
         required("network", Network::FORM, "Network"),

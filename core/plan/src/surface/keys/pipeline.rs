@@ -118,7 +118,7 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
         optional(
             "planes",
             ValueForm::Names(&ValueForm::String),
-            "What lies beside the channels of the diffused streams: stream -> node with its latent. Guidance keeps it",
+            "What is concatenated to the channels of the diffused streams: stream -> node with its latent. Guidance keeps it",
         ),
         GUIDANCE,
         ALONG,
