@@ -20,7 +20,7 @@ const fn code(code: &'static str, [cause, example, cure]: [&'static str; 3]) -> 
 const AGAIN: &str = "Download or copy the file again, and compare its size with that of the original.";
 
 /// All codes.
-pub const CODES: [WeightsCode; 26] = [
+pub const CODES: [WeightsCode; 27] = [
     code(
         "weights.read",
         [
