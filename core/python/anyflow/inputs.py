@@ -1,5 +1,6 @@
 """Makes Parquet files of rows in memory, in which the program reads them."""
 
+import itertools
 import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -116,21 +117,25 @@ def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
         raise TypeError("no record batch came, so the columns are unknown")
     schema = _plain(first.schema)
     with pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
-        for group in _groups(first, batches):
-            table = pa.Table.from_batches(group).select(schema.names).cast(schema)
+        for group in _groups(itertools.chain([first], batches), schema):
+            table = pa.concat_tables(group)
             rows = max(1, _GROUP_BYTES * table.num_rows // max(1, table.nbytes))
             writer.write_table(table, row_group_size=rows)
 
 
-def _groups(first: pa.RecordBatch, rest: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    group, size = [first], first.nbytes
-    for batch in rest:
+def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[list[pa.Table]]:
+    group: list[pa.Table] = []
+    size = 0
+    for batch in batches:
+        # Only then is its size known: views have none.
+        table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+        group.append(table)
+        size += table.nbytes
         if size >= _GROUP_BYTES:
             yield group
             group, size = [], 0
-        group.append(batch)
-        size += batch.nbytes
-    yield group
+    if group:
+        yield group
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:
