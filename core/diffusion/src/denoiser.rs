@@ -46,7 +46,7 @@ pub struct DenoiserInput {
     pub context: Option<Tokens>,
     /// What joins the embedding of the time, for a network that takes it: `[row, number]`, f32.
     pub vectors: Option<Tensor>,
-    /// What lies beside the channels of the streams, for a network that takes it: `[row, channel, height, width]` or
+    /// Planes to concatenate to the channels of the streams, if the network takes any: `[row, channel, height, width]` or
     /// `[row, frame, channel, height, width]`, f32.
     pub planes: Option<Tensor>,
 }
@@ -108,7 +108,7 @@ impl DenoiserInput {
         beside("vectors", self.vectors.as_ref(), numbers, |vectors| vectors.size().last().copied())
     }
 
-    /// What lies beside the channels of the streams, for a network that takes so many channels.
+    /// Planes to concatenate to the channels of the streams, for a network that takes so many channels.
     pub(crate) fn planes_for(&self, channels: i64) -> Result<Option<&Tensor>> {
         let axis = |planes: &Tensor| planes.size().iter().rev().nth(2).copied();
         beside("planes", self.planes.as_ref(), (channels > 0).then_some(channels), axis)

@@ -42,7 +42,7 @@ pub enum PromptUse {
         /// The cosines and sines that each number becomes, like a time; `None` for the numbers themselves.
         waves: Option<i64>,
     },
-    /// The channels, `[channel, height, width]` or `[frame, channel, height, width]`, lie beside those of the streams.
+    /// The channels, `[channel, height, width]` or `[frame, channel, height, width]`, are concatenated to those of the streams.
     Plane,
 }
 

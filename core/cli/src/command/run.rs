@@ -164,7 +164,7 @@ fn compile(args: &Args, plugins: &InstalledPlugins) -> Result<Compiled> {
 /// Compiles a pipeline with the overrides of `--set`, and with `--seed` if it is given.
 ///
 /// # Errors
-/// See [`Recognised::compile`]; the file is no pipeline.
+/// See [`Recognised::compile`]; the file is not a pipeline.
 pub fn compile_pipeline(
     file: Recognised,
     set: &[String],

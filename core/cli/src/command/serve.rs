@@ -125,7 +125,7 @@ impl Args {
         }
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
-        let unknown = || CliError::Usage("there is no home folder for the queue; name a folder with --state".into());
+        let unknown = || CliError::Usage("the queue needs a folder, and HOME is not set; name one with --state".into());
         Ok(base.ok_or_else(unknown)?.join("anyflow").join(self.port.to_string()))
     }
 

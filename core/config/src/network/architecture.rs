@@ -34,7 +34,7 @@ pub trait Architecture {
         false
     }
 
-    /// True if planes, which are never diffused, can lie beside the channels of its streams.
+    /// True if planes, which are never diffused, can be concatenated to the channels of its streams.
     fn takes_planes(&self) -> bool {
         false
     }

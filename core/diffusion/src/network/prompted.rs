@@ -20,7 +20,7 @@ use mixture::Mixture;
 /// tokens are sum_m w_m C_m / sum_m w_m: Tang et al. 2023, "Any-to-any generation via composable diffusion", section
 /// 3.1, with weights that need not sum to 1. A row without prompts has no tokens, unless tokens stand for an absent prompt.
 ///
-/// Prompts that are vectors join the time, those that are planes lie beside the streams: see [`PromptUse`].
+/// Vectors are added to the embedding of the time, planes are concatenated to the channels: see [`PromptUse`].
 pub struct Prompted {
     inner: Box<dyn Denoiser>,
     streams: Vec<StreamSpec>,

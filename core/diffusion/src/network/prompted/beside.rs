@@ -1,4 +1,4 @@
-//! The prompts that are no tokens: vectors join the embedding of the time, planes lie beside the channels of the streams.
+//! Prompts without tokens: vectors are added to the embedding of the time, planes are concatenated to the channels.
 
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
