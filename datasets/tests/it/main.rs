@@ -10,6 +10,7 @@ mod filtering;
 mod folders;
 mod generating;
 mod hostile;
+mod idx;
 mod importing;
 mod inspecting;
 mod jobs;
