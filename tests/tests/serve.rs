@@ -189,7 +189,10 @@ fn a_cancelled_run_leaves_the_engine_within_a_step() {
     assert_eq!(server.run(&waiting)["place"], 1);
     assert_eq!(server.http.delete(&format!("/v1/runs/{waiting}")).json()["state"], "cancelled");
     let cancelled = Instant::now();
-    assert_eq!(server.http.delete(&format!("/v1/runs/{running}")).status, 202);
+    let answer = server.http.delete(&format!("/v1/runs/{running}"));
+    // The engine may be quicker than the answer.
+    let expected = if answer.json()["state"] == "cancelled" { 200 } else { 202 };
+    assert_eq!(answer.status, expected);
     assert_eq!(server.end(&running)["state"], "cancelled");
     assert!(cancelled.elapsed() < Duration::from_secs(10));
     let at_end = row_steps();
