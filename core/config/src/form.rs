@@ -17,6 +17,8 @@ pub enum ValueForm {
     Flag,
     /// A string.
     String,
+    /// The name of a part of the model, which the planner looks up.
+    Name(PartKind),
     /// A whole number within bounds, both allowed.
     Integer {
         /// The smallest allowed value.
@@ -47,6 +49,8 @@ pub enum ValueForm {
     Or(&'static ValueForm, &'static ValueForm),
     /// Name -> form.
     Names(&'static ValueForm),
+    /// Name of a part of the model -> form.
+    NamesOf(PartKind, &'static ValueForm),
     /// A mapping with known keys.
     Mapping(&'static Mapping),
     /// A mapping with known keys and those of the thing that its first key names, which a catalog describes.
@@ -55,6 +59,25 @@ pub enum ValueForm {
     OneOf(&'static [&'static Mapping]),
     /// One of several forms with different shapes.
     Either(&'static [ValueForm]),
+}
+
+/// What an option can name.
+#[derive(Clone, Copy, Debug)]
+pub enum PartKind {
+    /// A stream of the model.
+    Stream,
+    /// A prompt of the model.
+    Prompt,
+}
+
+impl PartKind {
+    /// Its name in messages.
+    pub fn word(self) -> &'static str {
+        match self {
+            PartKind::Stream => "stream",
+            PartKind::Prompt => "prompt",
+        }
+    }
 }
 
 /// A mapping with known keys.

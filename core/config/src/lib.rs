@@ -31,7 +31,8 @@ pub use absent::AbsentPrompt;
 pub use auxiliary::{Aggregation, AggregationSchedule, Auxiliary, Embedding, Head, HeadLayers, HeadLoss, HeadMisfit};
 pub use field::{Field, Keyed, Kinds, Mapped, json};
 pub use form::{
-    Family, Key, Kind, KindDefault, Mapping, Misordered, Need, ValueForm, defaulted, joined, optional, required,
+    Family, Key, Kind, KindDefault, Mapping, Misordered, Need, PartKind, ValueForm, defaulted, joined, optional,
+    required,
 };
 pub use guidance::{Guidance, Scale};
 pub use network::Network;

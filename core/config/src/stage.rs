@@ -1,5 +1,5 @@
-//! Options of a stage of a training that name no other part of the files. A key that is added here needs code only where
-//! the engine uses it, in `core/runtime/src/train`.
+//! Options of a stage of a training. A key that is added here needs code only where the engine uses it, in
+//! `core/runtime/src/train`; the planner looks up the names of streams and prompts in it by its form.
 
 use crate::{OptimizerConfig, ValueForm};
 

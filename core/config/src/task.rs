@@ -1,9 +1,12 @@
-//! Options of an evaluation and of its tasks that name no other part of the files. A key that is added here needs code only
-//! where the engine uses it, in `core/runtime/src/eval`.
+//! Options of an evaluation and of its tasks. A key that is added here needs code only where the engine uses it, in
+//! `core/runtime/src/eval`; the planner looks up the names of streams and prompts in it by its form.
 
-use crate::ValueForm;
+use indexmap::IndexMap;
+
+use crate::{PartKind, ValueForm};
 
 const COUNT: ValueForm = ValueForm::integer_from(1);
+const PROMPT: ValueForm = ValueForm::Name(PartKind::Prompt);
 
 keys! {
     /// How all tasks are evaluated.
@@ -14,6 +17,15 @@ keys! {
         seeds: Vec<u64> = vec![0];
         /// Also generate each stream of a joint task separately, from the same noise, for comparison.
         independent: bool = false;
+        /// Prompts that embed generated streams. Their mean cosine measures how well jointly generated streams match.
+        similarity: Option<IndexMap<String, String>> [ValueForm::NamesOf(PartKind::Stream, &PROMPT)];
+    }
+}
+
+impl EvaluationOptions {
+    /// The prompt that embeds a stream, to compare it with others.
+    pub fn embedded_by(&self, stream: &str) -> Option<&String> {
+        self.similarity.as_ref()?.get(stream)
     }
 }
 

@@ -16,6 +16,7 @@ mod objective;
 mod planes;
 mod prompts;
 mod reads;
+mod similarity;
 mod sources;
 mod spacing;
 mod stage_columns;
@@ -68,6 +69,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &planes::Planes,
     &prompts::Prompts,
     &reads::Reads,
+    &similarity::Similarity,
     &sources::Sources,
     &spacing::SpacingRule,
     &stage_columns::StageColumns,

@@ -8,6 +8,7 @@ mod fill;
 mod keys;
 mod read;
 mod reader;
+mod reference;
 mod schema;
 
 use anyflow_config::{
@@ -23,6 +24,7 @@ pub(crate) use keys::{
     VARIANT, VERSION, WEIGHTS_PART,
 };
 pub(crate) use reader::Reader;
+pub(crate) use reference::Reference;
 pub use schema::schema;
 
 /// Every family of kinds, in the order of the reference.

@@ -38,6 +38,7 @@ impl ValueForm {
             ValueForm::Any => "a value".into(),
             ValueForm::Flag => "`true` or `false`".into(),
             ValueForm::String => "a string".into(),
+            ValueForm::Name(part) => format!("the name of a {}", part.word()),
             ValueForm::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
                 format!("an integer of at least {minimum}")
             }
@@ -58,9 +59,11 @@ impl ValueForm {
                 format!("{}, or a mapping, each value {}", one.expected(), of.expected())
             }
             ValueForm::Or(one, other) => format!("{}, or {}", one.expected(), other.expected()),
-            ValueForm::Names(_) | ValueForm::Mapping(_) | ValueForm::Described(_) | ValueForm::OneOf(_) => {
-                "a mapping".into()
-            }
+            ValueForm::Names(_)
+            | ValueForm::NamesOf(..)
+            | ValueForm::Mapping(_)
+            | ValueForm::Described(_)
+            | ValueForm::OneOf(_) => "a mapping".into(),
             ValueForm::Either(forms) => forms.iter().map(ValueForm::expected).collect::<Vec<_>>().join(", or "),
         }
     }
@@ -81,7 +84,9 @@ impl ValueForm {
             ValueForm::List(of) => all_of(of, value),
             ValueForm::OneOrMore(of) => of.bounds(value) || all_of(of, value),
             ValueForm::Or(one, other) => one.bounds(value) || other.bounds(value),
-            ValueForm::Names(of) => value.as_object().is_some_and(|named| named.values().all(|it| of.bounds(it))),
+            ValueForm::Names(of) | ValueForm::NamesOf(_, of) => {
+                value.as_object().is_some_and(|named| named.values().all(|it| of.bounds(it)))
+            }
             _ => true,
         }
     }

@@ -79,7 +79,7 @@ impl Options<'_> {
             (Some(ValueForm::Mapping(mapping)), Json::Object(object)) => {
                 format!("{{{}}}", list(self.of_keys(mapping.keys, object)))
             }
-            (Some(ValueForm::Names(of)), Json::Object(object)) => {
+            (Some(ValueForm::Names(of) | ValueForm::NamesOf(_, of)), Json::Object(object)) => {
                 let named = object.iter().map(|(name, value)| format!("{name} {}", self.value(Some(*of), value)));
                 format!("{{{}}}", list(named))
             }

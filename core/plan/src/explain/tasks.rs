@@ -19,7 +19,7 @@ pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
         format!("data\n  {}\n", table(&plan.data)),
         section("reference", if plan.reference.is_empty() { Vec::new() } else { vec![vec![list(reference)]] }),
         section("variants", variants.collect()),
-        sizes(plan, options),
+        section("options", options.rows(&plan.options).into_iter().map(Vec::from).collect()),
         section("tasks", tasks(&plan.tasks, options)),
         section("conflicts", tasks(&plan.conflicts, options)),
     ];
@@ -44,15 +44,6 @@ fn variant(name: &str, variant: &Variant, options: Options) -> Vec<String> {
     let changed = list(weights.chain(codecs));
     let sampler = options.kind(&variant.sampler);
     vec![name.to_string(), sampler, format!("denoiser {}", variant.denoiser), given, other, changed]
-}
-
-fn sizes(plan: &EvalPlan, options: Options) -> String {
-    let mut out = section("options", options.rows(&plan.options).into_iter().map(Vec::from).collect());
-    if !plan.similarity.is_empty() {
-        let pairs = plan.similarity.iter().map(|(stream, prompt)| format!("{stream} by {prompt}"));
-        out.push_str(&format!("similarity of {}\n", list(pairs)));
-    }
-    out
 }
 
 fn tasks(tasks: &IndexMap<String, Task>, options: Options) -> Vec<Vec<String>> {

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 
 use crate::catalog::Catalog;
 use crate::error::Report;
-use crate::graph::similarity::resolve_similarity;
+use crate::graph::references::check_references;
 use crate::graph::tasks::resolve_tasks;
 use crate::graph::variants::resolve_variants;
 use crate::graph::{Asked, ModelGraph, resolve_column, resolve_generated, resolve_scorer, resolve_table};
@@ -24,8 +24,6 @@ pub(crate) struct Evaluation<'s> {
     pub reference: IndexMap<String, ColumnRef>,
     pub judges: Vec<(&'s JudgeSpec, Option<ScorerConfig>)>,
     pub asked: Option<Asked>,
-    /// Stream -> prompt.
-    pub similarity: IndexMap<String, String>,
     pub variants: Option<IndexMap<String, Variant>>,
 }
 
@@ -49,9 +47,9 @@ pub(crate) fn resolve_evaluation<'s>(
     });
     let judges = judges.collect();
     let asked = resolve_tasks(spec, model, report);
-    let similarity = resolve_similarity(spec, model, report);
+    check_references(&spec.references, model, report);
     let variants = asked.as_ref().and_then(|asked| resolve_variants(spec, models, source, asked, catalog, report));
-    Some(Evaluation { spec, model, models, generated, data, reference, judges, asked, similarity, variants })
+    Some(Evaluation { spec, model, models, generated, data, reference, judges, asked, variants })
 }
 
 /// The columns of `reference`, one for each stream with a judge.

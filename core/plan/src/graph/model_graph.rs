@@ -1,6 +1,6 @@
 //! A model whose names are resolved.
 
-use anyflow_config::{Sampling, ScheduleConfig};
+use anyflow_config::{PartKind, Sampling, ScheduleConfig};
 use indexmap::IndexMap;
 
 use crate::component::Found;
@@ -74,6 +74,14 @@ impl StreamNode<'_> {
 }
 
 impl ModelGraph<'_> {
+    /// The names of its parts of a kind.
+    pub fn names(&self, part: PartKind) -> Vec<&str> {
+        match part {
+            PartKind::Stream => self.streams.keys().map(String::as_str).collect(),
+            PartKind::Prompt => self.prompts.keys().map(String::as_str).collect(),
+        }
+    }
+
     /// True if the streams of all denoisers exist.
     pub fn denoisers_are_known(&self) -> bool {
         self.denoisers.values().flat_map(|(over, _)| over).all(|stream| self.streams.contains_key(stream))

@@ -4,6 +4,7 @@ use anyflow_config::ObjectiveConfig;
 
 use crate::error::Report;
 use crate::graph::ModelGraph;
+use crate::graph::references::check_references;
 use crate::plan::Trained;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::SpannedString;
@@ -31,6 +32,7 @@ pub(crate) struct StageNode<'s> {
 impl<'s> StageNode<'s> {
     /// Resolves a stage.
     pub fn resolve(stage: &'s StageSpec, spec: &'s TrainingSpec, model: &ModelGraph, report: &mut Report) -> Self {
+        check_references(&stage.references, model, report);
         let objective = stage.objective.as_ref();
         let train = objective.and_then(|objective| trained(stage, objective, spec, model, report));
         StageNode { spec: stage, train, table: table(stage, spec, report) }

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
+use crate::graph::references::check_references;
 use crate::graph::subsets::add_subsets;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
 use crate::plan::{Roles, Task};
@@ -73,6 +74,7 @@ fn task(
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<Task> {
+    check_references(&task.references, model, report);
     let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
     condition(task, denoiser, &mut streams, model, report)?;
     for name in task.roles.values().filter(|name| !model.streams.contains_key(&name.value)) {

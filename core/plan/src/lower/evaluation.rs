@@ -23,7 +23,6 @@ pub(crate) fn lower(evaluation: &Evaluation, source: &Source, data_root: Option<
         variants: evaluation.variants.clone()?,
         options: spec.options.clone()?,
         tasks: asked.tasks.clone(),
-        similarity: evaluation.similarity.clone(),
         conflicts: asked.conflicts.clone(),
     })
 }

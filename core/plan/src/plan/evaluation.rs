@@ -37,9 +37,6 @@ pub struct EvalPlan {
     pub options: EvaluationOptions,
     /// Tasks by name.
     pub tasks: IndexMap<String, Task>,
-    /// Stream -> prompt that embeds it, to compare it with other generated streams.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub similarity: IndexMap<String, String>,
     /// Tasks conditioned on two prompts from rows of different classes, with weights from (1, 0) to (0, 1).
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub conflicts: IndexMap<String, Task>,

@@ -73,7 +73,9 @@ fn of_form(form: &ValueForm, node: &Node, used: &mut BTreeSet<String>) {
         }
         (ValueForm::OneOrMore(of), _) => of_form(of, node, used),
         (ValueForm::Or(_, of), Content::Mapping(_)) | (ValueForm::Or(of, _), _) => of_form(of, node, used),
-        (ValueForm::Names(of), _) => entries(node).iter().for_each(|entry| of_form(of, &entry.node, used)),
+        (ValueForm::Names(of) | ValueForm::NamesOf(_, of), _) => {
+            entries(node).iter().for_each(|entry| of_form(of, &entry.node, used));
+        }
         (ValueForm::Mapping(mapping), _) => of_mapping(mapping, node, used),
         (ValueForm::Described(mapping), _) => of_described(mapping, node, used),
         (ValueForm::OneOf(mappings), _) => {

@@ -9,6 +9,7 @@ pub(super) fn describe(form: &ValueForm) -> String {
         ValueForm::Any => "any value".into(),
         ValueForm::Flag => "`true` or `false`".into(),
         ValueForm::String => "string".into(),
+        ValueForm::Name(part) => part.word().into(),
         ValueForm::Integer { minimum, maximum } if minimum == maximum => minimum.to_string(),
         ValueForm::Integer { minimum, maximum } if *maximum >= i128::from(u32::MAX) => {
             format!("integer from {minimum}")
@@ -25,6 +26,7 @@ pub(super) fn describe(form: &ValueForm) -> String {
         ValueForm::OneOrMore(of) => format!("{}, or a list of these", describe(of)),
         ValueForm::Or(one, other) => format!("{}, or {}", describe(one), describe(other)),
         ValueForm::Names(of) => format!("name: {}", describe(of)),
+        ValueForm::NamesOf(part, of) => format!("{}: {}", part.word(), describe(of)),
         ValueForm::Mapping(mapping) | ValueForm::Described(mapping) => format!("{{{} keys}}", mapping.name),
         ValueForm::OneOf(mappings) => {
             let names: Vec<&str> = mappings.iter().map(|mapping| mapping.name).collect();
@@ -49,7 +51,7 @@ fn quoted<'w>(words: impl Iterator<Item = &'w str>) -> String {
 /// The mappings inside a form.
 pub(super) fn nested(form: &ValueForm) -> Vec<&'static Mapping> {
     match form {
-        ValueForm::List(of) | ValueForm::OneOrMore(of) | ValueForm::Names(of) => nested(of),
+        ValueForm::List(of) | ValueForm::OneOrMore(of) | ValueForm::Names(of) | ValueForm::NamesOf(_, of) => nested(of),
         ValueForm::Or(one, other) => [nested(one), nested(other)].concat(),
         ValueForm::Mapping(mapping) | ValueForm::Described(mapping) => vec![mapping],
         ValueForm::OneOf(mappings) => mappings.to_vec(),

@@ -12,7 +12,7 @@ use crate::spec::{
     GuidanceSpec, RolesSpec, SamplerSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given,
     guidance, open, roles, scoring, scoring_roles, sources, table,
 };
-use crate::surface::{self, Fields};
+use crate::surface::{self, Fields, Reference};
 use crate::yaml::{Content, Entry, Node};
 
 /// An evaluation file.
@@ -32,8 +32,8 @@ pub(crate) struct EvaluationSpec {
     pub tasks: Vec<TaskSpec>,
     /// Position of `subsets`, if it is true.
     pub subsets: Option<Span>,
-    /// Stream -> prompt.
-    pub similarity: Vec<(SpannedString, SpannedString)>,
+    /// What the options name.
+    pub references: Vec<Reference>,
     /// Tasks with the two prompts as their conditions.
     pub conflicts: Vec<TaskSpec>,
     pub variants: Vec<VariantSpec>,
@@ -69,6 +69,8 @@ pub(crate) struct TaskSpec {
     pub name: SpannedString,
     pub roles: RolesSpec,
     pub options: TaskOptions,
+    /// What the options name.
+    pub references: Vec<Reference>,
     /// Classification instead of generation.
     pub score: Option<ScoringSpec>,
 }
@@ -94,7 +96,7 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         options: fields.value(report),
         tasks,
         subsets,
-        similarity: fields.pairs("similarity", report),
+        references: fields.references(),
         conflicts,
         variants,
         span: root.span,
@@ -146,7 +148,13 @@ fn conflict(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
     let fields = Fields::open(&entry.node, &surface::CONFLICT, within, entry.key.span, report)?;
     let condition = fields.texts("between", report).into_iter().map(|prompt| (prompt, 1.0)).collect();
     let roles = RolesSpec { condition, ..roles(&fields, "generate", report) };
-    Some(TaskSpec { name: entry.key.clone(), roles, options: TaskOptions::default(), score: None })
+    Some(TaskSpec {
+        name: entry.key.clone(),
+        roles,
+        options: TaskOptions::default(),
+        references: Vec::new(),
+        score: None,
+    })
 }
 
 fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
@@ -164,5 +172,6 @@ fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
         Some(_) => fields.value::<ScoreTaskOptions>(report).map(TaskOptions::from),
         None => fields.value(report),
     };
-    Some(TaskSpec { name: entry.key.clone(), roles, options: options.unwrap_or_default(), score })
+    let references = fields.references();
+    Some(TaskSpec { name: entry.key.clone(), roles, options: options.unwrap_or_default(), references, score })
 }

@@ -9,7 +9,7 @@ use crate::source::{Span, SpannedString};
 use crate::spec::model::used;
 use crate::spec::parts::parts;
 use crate::spec::{PartSpec, Use, check_name, check_unique, open};
-use crate::surface::{self, Fields, Reader};
+use crate::surface::{self, Fields, Reader, Reference};
 use crate::yaml::{Content, Entry, Node};
 
 /// A training file.
@@ -71,6 +71,8 @@ pub(crate) struct StageSpec {
     pub objective: Option<ObjectiveConfig>,
     pub data: Option<SpannedString>,
     pub options: Option<StageOptions>,
+    /// What the options name.
+    pub references: Vec<Reference>,
     pub written: Vec<WrittenKey>,
     pub span: Span,
 }
@@ -204,6 +206,7 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
         objective: fields.typed("objective", report),
         data: fields.text("data", report),
         options: fields.value(report),
+        references: fields.references(),
         written: entries.iter().map(written).collect(),
         span: name.as_ref().map_or(span, |name| name.span),
         name,

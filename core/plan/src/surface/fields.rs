@@ -72,6 +72,11 @@ impl<'a> Fields<'a> {
         self.entries.iter().filter(|entry| self.key(&entry.key.value).is_none())
     }
 
+    /// The keys that the mapping can have.
+    pub fn keys(&self) -> &'static [Key] {
+        self.mapping.keys
+    }
+
     fn key(&self, name: &str) -> Option<&'static Key> {
         self.mapping.keys.iter().find(|key| key.name == name)
     }

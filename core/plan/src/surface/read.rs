@@ -15,7 +15,7 @@ impl Reader for ValueForm {
         match (self, &node.content) {
             (ValueForm::Any, _) => Some(node.json()),
             (ValueForm::Flag, Content::Flag(flag)) => Some(Json::Bool(*flag)),
-            (ValueForm::String, Content::String(text)) => Some(Json::from(text.as_str())),
+            (ValueForm::String | ValueForm::Name(_), Content::String(text)) => Some(Json::from(text.as_str())),
             (ValueForm::Integer { .. }, Content::Number(number)) if !number.is_f64() => {
                 in_bounds(self, node.json(), node, what, report)
             }
@@ -30,7 +30,7 @@ impl Reader for ValueForm {
             }
             (ValueForm::OneOrMore(of), _) => of.read(node, what, report).map(|one| Json::from(vec![one])),
             (ValueForm::Or(_, of), Content::Mapping(_)) | (ValueForm::Or(of, _), _) => of.read(node, what, report),
-            (ValueForm::Names(of), Content::Mapping(entries)) => {
+            (ValueForm::Names(of) | ValueForm::NamesOf(_, of), Content::Mapping(entries)) => {
                 let read = |entry: &Entry| {
                     let what = format!("`{}` in {what}", entry.key.value);
                     Some((entry.key.value.clone(), of.read(&entry.node, &what, report)?))

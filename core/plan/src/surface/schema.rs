@@ -64,7 +64,7 @@ impl Schemas<'_> {
         match form {
             ValueForm::Any => json!({}),
             ValueForm::Flag => json!({"type": "boolean"}),
-            ValueForm::String => json!({"type": "string"}),
+            ValueForm::String | ValueForm::Name(_) => json!({"type": "string"}),
             ValueForm::Integer { minimum, maximum } if minimum == maximum => json!({"const": *minimum as i64}),
             ValueForm::Integer { minimum, maximum } => {
                 json!({"type": "integer", "minimum": *minimum as i64, "maximum": *maximum as u64})
@@ -82,7 +82,9 @@ impl Schemas<'_> {
                 json!({"oneOf": [self.of_form(of), {"type": "array", "items": self.of_form(of)}]})
             }
             ValueForm::Or(one, other) => json!({"oneOf": [self.of_form(one), self.of_form(other)]}),
-            ValueForm::Names(of) => json!({"type": "object", "additionalProperties": self.of_form(of)}),
+            ValueForm::Names(of) | ValueForm::NamesOf(_, of) => {
+                json!({"type": "object", "additionalProperties": self.of_form(of)})
+            }
             ValueForm::Mapping(mapping) => self.of_mapping(mapping),
             ValueForm::Described(mapping) => self.of_described(mapping),
             ValueForm::Either(forms) => {

@@ -36,7 +36,7 @@ impl Fits {
         self.agreement.push(figures::agreement(&classes));
         let mut embedded = Vec::new();
         for (stream, judged) in streams {
-            let Some(prompt) = held_out.plan.similarity.get(stream) else { continue };
+            let Some(prompt) = held_out.plan.options.embedded_by(stream) else { continue };
             let codec = &held_out.session.codecs[prompt];
             let (array, unread) = judging::read(codec, &judged.written.cells, held_out.threads)?;
             embedded.push(Embedded { tokens: sampler.embed(name, prompt, &array)?, unread });

@@ -41,12 +41,6 @@ static EVALUATION_NAMES: &[Key] = &[
         "Add a task for all judged streams together, and one for each proper subset of them as observed streams",
     ),
     optional(
-        "similarity",
-        ValueForm::Names(&ValueForm::String),
-        "Prompts that embed generated streams: stream -> prompt. Their mean cosine measures how well jointly generated \
-             streams match",
-    ),
-    optional(
         "conflicts",
         ValueForm::Names(&ValueForm::Mapping(&CONFLICT)),
         "Mixtures of two prompts of different classes, by name: weights (1 - a, a) for a from 0 to 1",
