@@ -6,10 +6,10 @@ pub(crate) const HEAD_BYTES: u64 = 32;
 /// First bytes, and what the file is.
 const FORMATS: &[(&[u8], &str)] = &[
     (LFS_POINTER, "it is a Git LFS pointer; `git lfs pull` fetches the file"),
-    (b"ARROW1", "it is an Arrow IPC (Feather) file; write it as Parquet, for example with pandas"),
+    (b"ARROW1", "it is an Arrow IPC (Feather) file; `anyflow data import` makes it a Parquet file"),
     (
         b"\xff\xff\xff\xff",
-        "it is a stream of Arrow batches, as `save_to_disk` of datasets makes; use `to_parquet` instead",
+        "it is a stream of Arrow batches, as `save_to_disk` of datasets makes; `anyflow data import FOLDER` makes it a Parquet file",
     ),
     (b"\x80\x02", PICKLE),
     (b"\x80\x03", PICKLE),

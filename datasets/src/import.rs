@@ -4,6 +4,7 @@
 //! read.
 
 mod archives;
+mod arrow_files;
 mod dialect;
 mod exact;
 mod folder;
@@ -11,6 +12,7 @@ mod idx;
 mod json;
 mod left_out;
 mod lines;
+mod messages;
 mod names;
 mod table;
 mod tar;
@@ -49,6 +51,8 @@ pub enum ImportSource {
     },
     /// Tar files whose members share a name up to the first dot: `000.png`, `000.txt`, `000.cls` are one row.
     WebDataset(Vec<PathBuf>),
+    /// Arrow IPC files, such as those of `save_to_disk` of Hugging Face `datasets`, with the same columns.
+    Arrow(Vec<PathBuf>),
 }
 
 /// The result of [`import`].
@@ -85,17 +89,21 @@ pub fn import(source: &ImportSource, types: &ColumnTypes, out: &Path) -> Result<
             files.first().map_or(Ok(()), |file| types.refuse(file))?;
             webdataset::import(files, out)
         }
+        ImportSource::Arrow(files) => {
+            files.first().map_or(Ok(()), |file| types.refuse(file))?;
+            arrow_files::import(files, out)
+        }
     }
 }
 
 impl ImportSource {
-    /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`, or
-    /// patterns of them. Several `.tar` files are one source, also those of a folder; so are idx images and their labels, in
-    /// either order.
+    /// Guesses the source from names: a folder, `.jsonl`, `.csv`, `.tsv`, `.tar`, `*idx3-ubyte`, each also with `.gz`, `.arrow`, or
+    /// patterns of them. Several `.tar` files are one source, also those of a folder; so are `.arrow` files, and idx images
+    /// and their labels, in either order.
     ///
     /// # Errors
     /// [`DatasetError::Missing`], [`DatasetError::Import`] if the names identify no source, [`DatasetError::Splits`] for a
-    /// folder of `.tar` files of several splits.
+    /// folder of several splits.
     pub fn detect(paths: &[PathBuf]) -> Result<ImportSource> {
         let mut named = Vec::with_capacity(paths.len());
         for path in paths {
@@ -109,13 +117,12 @@ impl ImportSource {
         if let [folder] = paths
             && folder.is_dir()
         {
-            let archives = archives::within(folder)?;
-            let is_folder = archives.is_empty();
-            return Ok(if is_folder { ImportSource::Folder(first) } else { ImportSource::WebDataset(archives) });
+            return of_folder(folder);
         }
         let all = |ends: &[&str]| !paths.is_empty() && paths.iter().all(|path| ends_in(path, ends));
         let is_images = |path: &Path| bare_name(path).contains("idx3");
         match paths {
+            _ if all(ARROW) => Ok(ImportSource::Arrow(paths.to_vec())),
             _ if all(ARCHIVES) => Ok(ImportSource::WebDataset(paths.to_vec())),
             [_] if all(JSON_LINES) => Ok(ImportSource::JsonLines(first)),
             [_] if all(CSV) => Ok(ImportSource::Csv(first)),
@@ -124,13 +131,13 @@ impl ImportSource {
             [a, b] if is_images(b) => Ok(ImportSource::Idx { images: b.clone(), labels: Some(a.clone()) }),
             _ if all(&[".parquet"]) => Err(refusal(&first, "is a Parquet file already; use it as it is")),
             [_] => {
-                let names = "is not a folder, .jsonl, .csv, .tsv, .tar or idx3-ubyte file; name one of these";
+                let names = "is not a folder, .jsonl, .csv, .tsv, .arrow, .tar or idx3-ubyte file; name one of these";
                 Err(refusal(&first, foreign::named(&head_of(&first)?).unwrap_or(names)))
             }
             _ => {
                 let reason = format!(
-                    "and {} more cannot be imported together: only .tar files can, and idx3-ubyte images with \
-                     their idx1-ubyte labels; import one at a time",
+                    "and {} more cannot be imported together: only .tar files can, .arrow files, and idx3-ubyte images \
+                     with their idx1-ubyte labels; import one at a time",
                     paths.len().saturating_sub(1)
                 );
                 Err(refusal(&first, reason))
@@ -139,6 +146,18 @@ impl ImportSource {
     }
 }
 
+/// The source in a folder: its Arrow files, else its tar files, else the folder itself.
+fn of_folder(folder: &Path) -> Result<ImportSource> {
+    let tables = arrow_files::within(folder)?;
+    if !tables.is_empty() {
+        return Ok(ImportSource::Arrow(tables));
+    }
+    let archives = archives::within(folder)?;
+    let is_folder = archives.is_empty();
+    Ok(if is_folder { ImportSource::Folder(folder.to_path_buf()) } else { ImportSource::WebDataset(archives) })
+}
+
+const ARROW: &[&str] = &[".arrow", ".feather"];
 const ARCHIVES: &[&str] = &[".tar", ".tgz"];
 const JSON_LINES: &[&str] = &[".jsonl", ".ndjson", ".json"];
 const CSV: &[&str] = &[".csv", ".tsv"];

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod archives;
+mod arrow_files;
 mod committing;
 mod damage;
 mod faults;

@@ -49,7 +49,7 @@ pub enum Command {
         /// Output folder of a finished run or of a training
         folder: PathBuf,
     },
-    /// Import media files, .jsonl, .csv, .tsv, MNIST idx or WebDataset .tar files into a Parquet file
+    /// Import media files, .jsonl, .csv, .tsv, Arrow, MNIST idx or WebDataset .tar files into a Parquet file
     Import {
         /// Files or folders to import; for MNIST, the images and optionally the labels
         #[arg(required = true)]
