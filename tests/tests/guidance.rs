@@ -121,6 +121,17 @@ fn a_job_keeps_its_measured_batch_size() {
     assert_eq!((kept(&asked)["joint"]["rows"].clone(), result["network_calls"].clone()), (5.into(), 40.into()));
 }
 
+#[test]
+fn a_job_of_few_rows_measures_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    write_classes(&data, (0..4).map(|row| (row, 0)));
+    let (output, result) = run(folder.path(), "few", &label_from(""), &["--input", data.to_str().unwrap()]);
+    let kept: Value = serde_json::from_slice(&std::fs::read(output.join("batch.json")).unwrap()).unwrap();
+    assert_eq!(kept, serde_json::json!({"joint": {"rows": 16, "rates": []}}));
+    assert_eq!(result["network_calls"], 10);
+}
+
 /// Two nodes that generate the same stream, with these keys.
 fn twins(first: &str, second: &str) -> String {
     let node = |keys: &str| {

@@ -38,6 +38,7 @@ use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::provenance::{self, Provenance};
 use crate::{Judge, Result, RunError, Session, output};
+use cap::Settling;
 use compute::Compute;
 pub use compute::Follow;
 use decode::DecodeStage;
@@ -87,7 +88,8 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     judges.into_iter().try_for_each(|(node, judge)| networks.add_judge(node, judge))?;
     let mut compute = Compute::start(plan, order.threads as usize, &networks, &codecs, events)?;
     if done < share.rows {
-        cap::settle(compute.engine(), plan, order, output.folder(), events)?;
+        let rows = share.rows - done;
+        cap::settle(&Settling { engine: compute.engine(), plan, order, rows, folder: output.folder(), events })?;
     }
 
     events.begin("rows", Some(share.rows), "rows", done);

@@ -1,5 +1,5 @@
-//! The maximum number of rows per network call. It is measured once per job and kept in the job's folder, so that an
-//! interrupted job resumes with the same batches, hence the same bits.
+//! The maximum number of rows per network call. It is measured once per job, unless the job has too few rows to gain from
+//! it, and kept in the job's folder, so that an interrupted job resumes with the same batches, hence the same bits.
 
 use anyflow_datasets::Folder;
 use anyflow_diffusion::EngineHandle;
@@ -14,6 +14,10 @@ use crate::{Result, RunError};
 const FILE: &str = "batch.json";
 /// The largest measured batch.
 const MOST_ROWS: usize = 4096;
+/// So many rows are sampled in less time than a measurement takes.
+const FEW_ROWS: u64 = 4;
+/// Network rows per sampled row, at most: guidance calls the network for several branches.
+const BRANCHES: u64 = 4;
 
 /// The entry of a denoiser.
 #[derive(Debug, Deserialize, Serialize)]
@@ -24,11 +28,28 @@ struct Cap {
     rates: Vec<(usize, f64)>,
 }
 
+/// Where a batch size comes from, and who learns of it.
+pub struct Settling<'a> {
+    /// The engine that gets the batch sizes.
+    pub engine: &'a EngineHandle,
+    /// Names the denoisers.
+    pub plan: &'a RunPlan,
+    /// May state the batch size.
+    pub order: &'a Order,
+    /// Rows that the job will sample.
+    pub rows: u64,
+    /// Keeps the batch sizes.
+    pub folder: &'a Folder,
+    /// Shows them.
+    pub events: &'a Events,
+}
+
 /// Sets the batch size of each denoiser of the plan: the order's value, or the one in the folder, or a new measurement.
 ///
 /// # Errors
 /// A denoiser fails on a single row; the folder cannot be read or written.
-pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Folder, events: &Events) -> Result<()> {
+pub fn settle(settling: &Settling<'_>) -> Result<()> {
+    let Settling { engine, plan, order, rows: left, folder, events } = *settling;
     let mut caps: IndexMap<String, Cap> = match folder.read(FILE)? {
         Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
         None => IndexMap::new(),
@@ -38,8 +59,10 @@ pub fn settle(engine: &EngineHandle, plan: &RunPlan, order: &Order, folder: &Fol
         if !caps.contains_key(denoiser) {
             let cap = match order.batch_rows {
                 Some(rows) => Cap { rows: rows as usize, rates: Vec::new() },
+                None if left <= FEW_ROWS => Cap { rows: (FEW_ROWS * BRANCHES) as usize, rates: Vec::new() },
                 None => {
-                    let profile = engine.profile(denoiser, MOST_ROWS).map_err(RunError::diffusion(denoiser))?;
+                    let most = MOST_ROWS.min(left.saturating_mul(BRANCHES) as usize);
+                    let profile = engine.profile(denoiser, most).map_err(RunError::diffusion(denoiser))?;
                     Cap { rows: profile.cap, rates: profile.rates }
                 }
             };
