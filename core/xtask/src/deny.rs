@@ -45,7 +45,7 @@ fn program() -> Result<PathBuf> {
     let folder = cache.join(format!("cargo-deny-{VERSION}"));
     let program = folder.join("bin").join("cargo-deny");
     if !program.exists() {
-        println!("installing cargo-deny {VERSION} once into {}", folder.display());
+        eprintln!("installing cargo-deny {VERSION} once into {}", folder.display());
         let work = cache::temporary(&cache)?;
         let fresh = work.path().join("cargo-deny");
         let mut command = Command::new("python3");

@@ -85,7 +85,7 @@ pub fn into(destination: &Path) -> Result<(), FetchError> {
         return Err(FetchError::Platform);
     }
     let cache = destination.parent().unwrap_or(destination);
-    println!("fetching libtorch {} once from PyPI, about 540 MB, into {}", libtorch::VERSION, cache.display());
+    eprintln!("fetching libtorch {} once from PyPI, about 540 MB, into {}", libtorch::VERSION, cache.display());
     let work = cache::temporary(cache)?;
     let tree = work.path().join("libtorch");
     let filled = download(work.path()).and_then(|()| unpack(work.path(), &tree));

@@ -42,7 +42,7 @@ pub fn status(command: &mut Command) -> Result<ExitStatus> {
 
 /// Prints the command line.
 pub fn announce(command: &Command) {
-    println!("$ {}", line(command));
+    eprintln!("$ {}", line(command));
 }
 
 /// The exit code for a status: 128 + signal after a death by signal, as in a shell.

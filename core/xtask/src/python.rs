@@ -39,7 +39,7 @@ fn cached() -> Result<PathBuf> {
     let cache = cache::folder()?;
     let folder = cache.join("python");
     if !is_current(&folder) {
-        println!("pyarrow and other Python packages are installed once into {}", folder.display());
+        eprintln!("pyarrow and other Python packages are installed once into {}", folder.display());
         let work = cache::temporary(&cache)?;
         let fresh = work.path().join("python");
         make(&fresh)?;

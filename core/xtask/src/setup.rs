@@ -17,7 +17,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     for place in link::places(&workspace.root, &workspace.target) {
         link::point(&place, &root)?;
     }
-    println!("libtorch {}: {}", libtorch::VERSION, root.display());
+    eprintln!("libtorch {}: {}", libtorch::VERSION, root.display());
     Ok(())
 }
 
