@@ -14,6 +14,7 @@ mod left_out;
 mod lines;
 mod messages;
 mod names;
+mod quotes;
 mod table;
 mod tar;
 mod types;

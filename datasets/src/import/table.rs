@@ -14,9 +14,10 @@ use super::dialect::Separator;
 use super::exact::first_changed;
 use super::json::{BadLine, Flaw, text_columns};
 use super::lines::Lines;
+use super::quotes::{Stray, first_stray};
 use super::types::ColumnTypes;
 use super::{Imported, open_text, refusal};
-use crate::error::{DatasetError, Result};
+use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::spelling::nfc;
 use crate::write::TableWriter;
@@ -26,6 +27,9 @@ const BATCH_ROWS: usize = 1024;
 const BATCH_CELLS: usize = 1 << 20;
 /// The most columns. The Parquet writer reserves more than 100 kB per column, so this many fit into a gigabyte.
 const MAX_COLUMNS: usize = 1 << 12;
+
+/// A byte that no text has, for tables without quoted fields.
+const NO_QUOTE: u8 = 0;
 
 /// Kind of text table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,8 @@ struct Lined<'a> {
     file: &'a Path,
     format: Format,
     separator: Separator,
+    /// The first quotation mark of a CSV file that breaks the rules of CSV.
+    stray: Option<Stray>,
 }
 
 /// Writes the table unchanged. Each column gets a type that fits all rows.
@@ -66,7 +72,8 @@ pub(super) fn import(file: &Path, format: Format, types: &ColumnTypes, out: &Pat
 /// Reads the file for its types, again for values that these types would change, and opens it for its rows.
 pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows: usize) -> Result<Table> {
     let separator = Separator::of(file)?;
-    let table = Lined { file, format, separator };
+    let mut table = Lined { file, format, separator, stray: None };
+    table.stray = table.first_stray()?;
     let schema = table.infer()?;
     check_names(file, &schema)?;
     let mut texts = match format {
@@ -79,6 +86,7 @@ pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows:
     if let Some(name) = separator.unexpected.filter(|_| format == Format::Csv) {
         notes.push(format!("the columns are separated by {name}"));
     }
+    notes.extend(table.note_of_quotes());
     notes.extend(texts.iter().map(|(column, value)| {
         format!(
             "column {column} stays text: another type would change the value {value:?} (--types {column}=TYPE sets one)"
@@ -115,6 +123,40 @@ impl Lined<'_> {
         open_text(self.file).map(Lines::new)
     }
 
+    /// A mark that is never closed would take the rest of the file into one field.
+    fn first_stray(&self) -> Result<Option<Stray>> {
+        if self.format == Format::JsonLines {
+            return Ok(None);
+        }
+        let stray = first_stray(self.lines()?, self.separator.byte).map_err(io_error(self.file, "read"))?;
+        match stray {
+            Some(Stray::Open { line }) if !self.has_tabs() => {
+                let reason =
+                    "a quotation mark opens a field and none closes it; add it, or double the mark".to_string();
+                Err(DatasetError::Import { path: self.file.to_path_buf(), line: Some(line), reason })
+            }
+            stray => Ok(stray),
+        }
+    }
+
+    fn has_tabs(&self) -> bool {
+        self.separator.byte == b'\t'
+    }
+
+    /// In a table with tabs, one stray mark shows that all of them are text.
+    fn quotes_are_text(&self) -> bool {
+        self.stray.is_some() && self.has_tabs()
+    }
+
+    fn note_of_quotes(&self) -> Option<String> {
+        let (Stray::Followed { line } | Stray::Open { line }) = self.stray?;
+        Some(if self.quotes_are_text() {
+            format!("quotation marks are plain text, because those of line {line} enclose no field")
+        } else {
+            format!("line {line}: text follows a closing quotation mark, and is read without the marks")
+        })
+    }
+
     fn infer(&self) -> Result<Schema> {
         let mut reader = BufReader::new(self.lines()?);
         let inferred = match self.format {
@@ -145,7 +187,8 @@ impl Lined<'_> {
     }
 
     fn dialect(&self) -> arrow::csv::reader::Format {
-        arrow::csv::reader::Format::default().with_header(true).with_delimiter(self.separator.byte)
+        let dialect = arrow::csv::reader::Format::default().with_header(true).with_delimiter(self.separator.byte);
+        if self.quotes_are_text() { dialect.with_quote(NO_QUOTE) } else { dialect }
     }
 
     /// Columns of a CSV file with values that the inferred types would change, and the first such value.

@@ -236,6 +236,30 @@ fn names_in_metadata_may_be_spelled_in_another_form() {
 }
 
 #[test]
+fn marks_that_enclose_no_field_are_text_in_tables_with_tabs() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.parquet");
+    let table = |name: &str, content: &str| {
+        put(&folder.path().join(name), content);
+        imported(&[folder.path().join(name)], &out)
+    };
+    for (stray, line) in [("\"Hello\" he said", 2), ("\"Hello", 2)] {
+        let (report, dataset) = table("a.tsv", &format!("text\tid\n{stray}\t1\nbye\t2\n"));
+        assert_eq!(column(&dataset, "text"), text(&[stray, "bye"]));
+        assert!(report.notes[0].contains(&format!("of line {line} enclose no field")), "{:?}", report.notes);
+    }
+    let (report, dataset) = table("a.tsv", "text\tid\n\"a\tb\"\t1\n5\" nail\t2\n");
+    assert_eq!(column(&dataset, "text"), text(&["a\tb", "5\" nail"]));
+    assert!(report.notes.is_empty(), "{:?}", report.notes);
+    let (report, dataset) = table("a.csv", "text,id\n\"Hello\" he said,1\n");
+    assert_eq!(column(&dataset, "text"), text(&["Hello he said"]));
+    assert!(report.notes[0].contains("line 2: text follows"), "{:?}", report.notes);
+    put(&folder.path().join("b.csv"), "text,id\nbye,2\n\"Hello,1\nbye,2\n");
+    let error = refused(&[folder.path().join("b.csv")], &folder.path().join("x.parquet"));
+    assert!(error.contains("line 3") && error.contains("none closes it"), "{error}");
+}
+
+#[test]
 fn a_table_is_read_with_the_separator_that_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.parquet");
