@@ -2,10 +2,53 @@
 //! are often plain text.
 
 use std::io::Read;
+use std::path::Path;
+
+use crate::error::{DatasetError, Result, io_error};
+
+/// How a table uses quotation marks.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Quotes {
+    stray: Option<Stray>,
+    has_tabs: bool,
+}
+
+impl Quotes {
+    /// Reads a whole table.
+    ///
+    /// # Errors
+    /// [`DatasetError::Import`] for a mark that would take the rest of the file into one field.
+    pub(super) fn of(file: &Path, table: impl Read, separator: u8) -> Result<Quotes> {
+        let stray = first_stray(table, separator).map_err(io_error(file, "read"))?;
+        match stray {
+            Some(Stray::Open { line }) if separator != b'\t' => {
+                let reason =
+                    "a quotation mark opens a field and none closes it; add it, or double the mark".to_string();
+                Err(DatasetError::Import { path: file.to_path_buf(), line: Some(line), reason })
+            }
+            stray => Ok(Quotes { stray, has_tabs: separator == b'\t' }),
+        }
+    }
+
+    /// True if marks enclose no fields: in a table with tabs, one stray mark shows it.
+    pub(super) fn are_text(&self) -> bool {
+        self.stray.is_some() && self.has_tabs
+    }
+
+    /// What the user should know.
+    pub(super) fn note(&self) -> Option<String> {
+        let (Stray::Followed { line } | Stray::Open { line }) = self.stray?;
+        Some(if self.has_tabs {
+            format!("quotation marks are plain text, because those of line {line} enclose no field")
+        } else {
+            format!("line {line}: text follows a closing quotation mark, and is read without the marks")
+        })
+    }
+}
 
 /// The first quotation mark that does not follow the rules of CSV (RFC 4180).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stray {
+enum Stray {
     /// Text follows the closing mark of a field that ends in this line.
     Followed { line: u64 },
     /// The mark that opens a field in this line is never closed.
@@ -23,10 +66,7 @@ enum Place {
 }
 
 /// Reads a table to its end, or to the first stray mark.
-///
-/// # Errors
-/// Those of reading.
-pub(super) fn first_stray(mut table: impl Read, separator: u8) -> std::io::Result<Option<Stray>> {
+fn first_stray(mut table: impl Read, separator: u8) -> std::io::Result<Option<Stray>> {
     let mut buffer = vec![0; 1 << 16];
     let (mut place, mut line, mut opened) = (Place::FieldStart, 1, 1);
     loop {

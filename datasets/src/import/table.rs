@@ -14,10 +14,10 @@ use super::dialect::Separator;
 use super::exact::first_changed;
 use super::json::{BadLine, Flaw, text_columns};
 use super::lines::Lines;
-use super::quotes::{Stray, first_stray};
+use super::quotes::Quotes;
 use super::types::ColumnTypes;
 use super::{Imported, open_text, refusal};
-use crate::error::{DatasetError, Result, io_error};
+use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::spelling::nfc;
 use crate::write::TableWriter;
@@ -54,8 +54,7 @@ struct Lined<'a> {
     file: &'a Path,
     format: Format,
     separator: Separator,
-    /// The first quotation mark of a CSV file that breaks the rules of CSV.
-    stray: Option<Stray>,
+    quotes: Quotes,
 }
 
 /// Writes the table unchanged. Each column gets a type that fits all rows.
@@ -72,8 +71,11 @@ pub(super) fn import(file: &Path, format: Format, types: &ColumnTypes, out: &Pat
 /// Reads the file for its types, again for values that these types would change, and opens it for its rows.
 pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows: usize) -> Result<Table> {
     let separator = Separator::of(file)?;
-    let mut table = Lined { file, format, separator, stray: None };
-    table.stray = table.first_stray()?;
+    let quotes = match format {
+        Format::JsonLines => Quotes::default(),
+        Format::Csv => Quotes::of(file, lines(file)?, separator.byte)?,
+    };
+    let table = Lined { file, format, separator, quotes };
     let schema = table.infer()?;
     check_names(file, &schema)?;
     let mut texts = match format {
@@ -86,7 +88,7 @@ pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows:
     if let Some(name) = separator.unexpected.filter(|_| format == Format::Csv) {
         notes.push(format!("the columns are separated by {name}"));
     }
-    notes.extend(table.note_of_quotes());
+    notes.extend(table.quotes.note());
     notes.extend(texts.iter().map(|(column, value)| {
         format!(
             "column {column} stays text: another type would change the value {value:?} (--types {column}=TYPE sets one)"
@@ -118,47 +120,13 @@ fn check_names(file: &Path, schema: &Schema) -> Result<()> {
     }
 }
 
+fn lines(file: &Path) -> Result<Lines<Box<dyn Read>>> {
+    open_text(file).map(Lines::new)
+}
+
 impl Lined<'_> {
-    fn lines(&self) -> Result<Lines<Box<dyn Read>>> {
-        open_text(self.file).map(Lines::new)
-    }
-
-    /// A mark that is never closed would take the rest of the file into one field.
-    fn first_stray(&self) -> Result<Option<Stray>> {
-        if self.format == Format::JsonLines {
-            return Ok(None);
-        }
-        let stray = first_stray(self.lines()?, self.separator.byte).map_err(io_error(self.file, "read"))?;
-        match stray {
-            Some(Stray::Open { line }) if !self.has_tabs() => {
-                let reason =
-                    "a quotation mark opens a field and none closes it; add it, or double the mark".to_string();
-                Err(DatasetError::Import { path: self.file.to_path_buf(), line: Some(line), reason })
-            }
-            stray => Ok(stray),
-        }
-    }
-
-    fn has_tabs(&self) -> bool {
-        self.separator.byte == b'\t'
-    }
-
-    /// In a table with tabs, one stray mark shows that all of them are text.
-    fn quotes_are_text(&self) -> bool {
-        self.stray.is_some() && self.has_tabs()
-    }
-
-    fn note_of_quotes(&self) -> Option<String> {
-        let (Stray::Followed { line } | Stray::Open { line }) = self.stray?;
-        Some(if self.quotes_are_text() {
-            format!("quotation marks are plain text, because those of line {line} enclose no field")
-        } else {
-            format!("line {line}: text follows a closing quotation mark, and is read without the marks")
-        })
-    }
-
     fn infer(&self) -> Result<Schema> {
-        let mut reader = BufReader::new(self.lines()?);
+        let mut reader = BufReader::new(lines(self.file)?);
         let inferred = match self.format {
             Format::JsonLines => arrow::json::reader::infer_json_schema(&mut reader, None),
             Format::Csv => self.dialect().infer_schema(&mut reader, None),
@@ -169,7 +137,7 @@ impl Lined<'_> {
     fn open(&self, schema: &SchemaRef, batch_rows: usize) -> Result<Batches> {
         let path = self.file.to_path_buf();
         let format = self.format;
-        let reader = BufReader::new(self.lines()?);
+        let reader = BufReader::new(lines(self.file)?);
         let batch_rows = batch_rows.min(BATCH_CELLS / schema.fields().len().max(1)).max(1);
         let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
         let failed = |error| explain(self.file, format, error);
@@ -188,7 +156,7 @@ impl Lined<'_> {
 
     fn dialect(&self) -> arrow::csv::reader::Format {
         let dialect = arrow::csv::reader::Format::default().with_header(true).with_delimiter(self.separator.byte);
-        if self.quotes_are_text() { dialect.with_quote(NO_QUOTE) } else { dialect }
+        if self.quotes.are_text() { dialect.with_quote(NO_QUOTE) } else { dialect }
     }
 
     /// Columns of a CSV file with values that the inferred types would change, and the first such value.
@@ -209,7 +177,7 @@ impl Lined<'_> {
 
     /// Columns of JSON lines with numbers that would be rounded, and the first such number.
     fn json_texts(&self, schema: &Schema) -> Result<IndexMap<String, String>> {
-        text_columns(self.lines()?, schema).map_err(|BadLine { line, flaw }| {
+        text_columns(lines(self.file)?, schema).map_err(|BadLine { line, flaw }| {
             let path = self.file.to_path_buf();
             let line = Some(line);
             match flaw {
