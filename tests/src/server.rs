@@ -78,10 +78,40 @@ impl Server {
     pub fn engine(&self) -> u32 {
         let mut found = None;
         wait_for("an engine", || {
-            found = children(self.id()).into_iter().next();
+            found = children(self.id()).into_iter().find(|id| program(*id) == "anyflow-engine");
             found.is_some()
         });
         found.expect("an engine")
+    }
+
+    /// The ids of the processes of its jobs.
+    pub fn jobs(&self) -> Vec<u32> {
+        children(self.id()).into_iter().filter(|id| program(*id) == "anyflow").collect()
+    }
+
+    /// Puts a job into the queue and returns its path.
+    ///
+    /// # Panics
+    /// If it is refused.
+    #[track_caller]
+    pub fn submit_job(&self, job: &Value) -> String {
+        let response = self.http.post("/v1/jobs", job);
+        assert_eq!(response.status, 201, "{}", response.text());
+        response.json()["url"].as_str().expect("a path").to_string()
+    }
+
+    /// A job once it is as wanted.
+    ///
+    /// # Panics
+    /// If it is not for long.
+    #[track_caller]
+    pub fn wait_job(&self, path: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let mut job = Value::Null;
+        wait_for("a job", || {
+            job = self.http.get(path).json();
+            is_wanted(&job)
+        });
+        job
     }
 
     /// Ends a process at once.
@@ -155,6 +185,11 @@ pub fn wait_for(what: &str, mut is_true: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited too long for {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The name of the program of a process.
+fn program(process: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default().trim().to_string()
 }
 
 /// The child processes of a process: each of its threads lists its own.

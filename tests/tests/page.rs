@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use anyflow_tests::{Browser, Server, digit_png};
+use anyflow_tests::{Browser, Server, digit_png, write_digits};
 use serde_json::{Value, json};
 
 const PIPELINES: [&str; 4] = [
@@ -113,10 +113,7 @@ fn every_kind_of_pipeline_runs_from_the_page() {
     assert_eq!(run(&mut browser)["problem"], "\"image\" is empty");
     let digit = folder.path().join("digit.png");
     std::fs::write(&digit, digit_png(7, 0)).unwrap();
-    let document = browser.call("DOM.getDocument", json!({}));
-    let input = json!({"nodeId": document["root"]["nodeId"], "selector": "input[type=file]"});
-    let input = browser.call("DOM.querySelector", input);
-    browser.call("DOM.setFileInputFiles", json!({"files": [digit], "nodeId": input["nodeId"]}));
+    give(&mut browser, &digit);
     assert_eq!(run(&mut browser), json!({"state": "done", "problem": ""}));
 
     // A class, and strokes drawn with the mouse.
@@ -134,6 +131,122 @@ fn every_kind_of_pipeline_runs_from_the_page() {
     for button in ["Download Parquet", "Copy command", "Copy YAML", "Download input", "Use its options"] {
         assert!(command.as_str().unwrap().contains(button), "{button} is missing in {command}");
     }
+    is_clean(&browser, &server);
+}
+
+/// Chooses a file for the first control of files.
+fn give(browser: &mut Browser, file: &Path) {
+    let document = browser.call("DOM.getDocument", json!({}));
+    let input = json!({"nodeId": document["root"]["nodeId"], "selector": "input[type=file]"});
+    let input = browser.call("DOM.querySelector", input);
+    browser.call("DOM.setFileInputFiles", json!({"files": [file], "nodeId": input["nodeId"]}));
+}
+
+#[test]
+fn every_family_runs_from_the_page() {
+    let Some(program) = Browser::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let pipelines = [
+        "pipelines/codi/text-image-audio-to-image.yaml",
+        "pipelines/codi/text-to-video.yaml",
+        "pipelines/mt-diffusion/image-label/label-to-image.yaml",
+        "pipelines/mt-diffusion/transition/line-to-image.yaml",
+        "pipelines/diffdis/digits/text-to-image.yaml",
+        "pipelines/diffdis/digits/classify.yaml",
+    ];
+    let server = Server::start(&folder.path().join("state"), &pipelines, &[]);
+    let mut browser = Browser::open(&program, &url(&server), 1280, 900);
+    ready(&mut browser);
+    let done = json!({"state": "done", "problem": ""});
+    let shown = |tag: &str| format!("{CARD}.querySelectorAll('.output {tag}').length > 0");
+    let type_text = |text: &str| format!("document.querySelector('#inputs textarea').value = {}", json!(text));
+    let digit = folder.path().join("digit.png");
+    std::fs::write(&digit, digit_png(4, 0)).unwrap();
+
+    // CoDi: two of three inputs are left out.
+    choose(&mut browser, "text-image-audio-to-image");
+    browser.value(&type_text("four"));
+    for name in ["image", "audio"] {
+        browser.value(&format!("document.querySelector('#without-{name}').click()"));
+    }
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&shown("img"));
+    let request = server.http.get("/v1/runs").json()["runs"][0]["request"].clone();
+    assert_eq!(request["without"], json!(["image", "audio"]));
+    browser.value(&format!(
+        "[...{CARD}.querySelectorAll('button')].find(button => button.textContent === 'Copy YAML').click()"
+    ));
+    browser.wait(&format!("{CARD}.querySelector('.note')?.textContent"));
+    choose(&mut browser, "text-to-video");
+    browser.value(&type_text("seven"));
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&format!("{} || {}", shown("video"), shown("img")));
+
+    // MT-Diffusion.
+    choose(&mut browser, "label-to-image");
+    browser.value("document.querySelector('#inputs select').value = 3");
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&shown("img"));
+    choose(&mut browser, "line-to-image");
+    give(&mut browser, &digit);
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&shown("img"));
+
+    // DiffDis.
+    choose(&mut browser, "text-to-image");
+    browser.value(&type_text("a red three left"));
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&shown("img"));
+    choose(&mut browser, "classify");
+    assert_eq!(browser.value("document.querySelectorAll('[id^=without-]').length"), 0);
+    give(&mut browser, &digit);
+    assert_eq!(run(&mut browser), done);
+    browser.wait(&shown(".text"));
+    shoot(&mut browser, "families");
+    is_clean(&browser, &server);
+}
+
+#[test]
+fn a_job_is_submitted_watched_and_cancelled_from_the_page() {
+    let Some(program) = Browser::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    write_digits(&data.join("digits"), 6);
+    let arguments = ["--data", data.to_str().unwrap()];
+    let server = Server::start(&folder.path().join("state"), &PIPELINES[..2], &arguments);
+    let mut browser = Browser::open(&program, &url(&server), 390, 844);
+    ready(&mut browser);
+    const JOB: &str = "document.querySelector('.job')";
+    choose(&mut browser, "image-to-audio-text");
+    browser.value("document.querySelector('#batch').open = true");
+    browser.value("document.querySelector('#data').value = 'digits'");
+    let steps = |steps: u32| {
+        let label =
+            "[...document.querySelectorAll('#options label')].find(label => label.textContent === 'joint: steps')";
+        format!("{label}.control.value = {steps}")
+    };
+    browser.value(&steps(5));
+    browser.value("document.querySelector('#start').click()");
+    browser.wait(&format!("{JOB}?.dataset.state === 'done'"));
+    browser
+        .wait(&format!("[...{JOB}.querySelectorAll('button')].some(button => button.textContent.includes('6 rows'))"));
+    shoot(&mut browser, "job");
+    // A generating job is found again after a reload, and cancelled.
+    choose(&mut browser, "joint");
+    browser.value("document.querySelector('#batch').open = true");
+    assert_eq!(browser.value("document.querySelector('#data').closest('p').hidden"), true);
+    browser.value(&steps(1000));
+    browser.value("document.querySelector('#most').value = 64");
+    browser.value("document.querySelector('#start').click()");
+    browser.wait(&format!("{JOB}?.dataset.state === 'running'"));
+    browser.call("Page.reload", json!({}));
+    browser.wait(&format!("document.querySelectorAll('.job').length === 2 && {JOB}.dataset.state === 'running'"));
+    browser.value(&format!(
+        "[...{JOB}.querySelectorAll('button')].find(button => button.textContent === 'Cancel the job').click()"
+    ));
+    browser.wait(&format!("{JOB}.dataset.state === 'cancelled'"));
+    assert!(browser.value("document.documentElement.scrollWidth <= window.innerWidth").as_bool().unwrap());
     is_clean(&browser, &server);
 }
 

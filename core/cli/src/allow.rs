@@ -43,6 +43,11 @@ pub fn choose(option: Option<PathBuf>) {
     CHOSEN.get_or_init(|| option);
 }
 
+/// The list of the command-line option; `None` if there is no option.
+pub fn chosen() -> Option<PathBuf> {
+    CHOSEN.get().cloned().flatten()
+}
+
 /// Returns the hashes of the files that may be loaded; `None` if there is no list.
 ///
 /// # Errors

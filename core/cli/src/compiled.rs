@@ -330,7 +330,7 @@ mod tests {
             "anyflow: 1\nname: m\nstreams:\n  a: {codec: nothing/there, latent: [1]}\ndenoisers: {}\n",
         )
         .unwrap();
-        let console = Console { json: true, color: false, terminal: false };
+        let console = Console { json: true, color: false, terminal: false, events: false };
         let error =
             Recognised::read(&path).and_then(|file| file.check_model(&InstalledPlugins::default(), &[], &console));
         let text = error.unwrap_err().render(false);

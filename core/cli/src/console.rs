@@ -17,6 +17,8 @@ pub struct Console {
     pub color: bool,
     /// Standard error is a terminal.
     pub terminal: bool,
+    /// Print each event of the engine as a line of JSON on standard error.
+    pub events: bool,
 }
 
 /// The result of a command.
@@ -42,7 +44,7 @@ impl Console {
     pub fn new(json: bool) -> Self {
         let terminal = io::stderr().is_terminal();
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Console { json, color: terminal && wanted, terminal }
+        Console { json, color: terminal && wanted, terminal, events: false }
     }
 
     /// Prints the result of the command.

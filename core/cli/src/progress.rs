@@ -1,4 +1,4 @@
-//! Shows the engine's events: bars on a terminal, some lines elsewhere, nothing with `--json`.
+//! Shows the engine's events: bars on a terminal, some lines elsewhere, JSON for a program that watches, nothing with `--json`.
 
 mod bars;
 mod lines;
@@ -51,6 +51,8 @@ pub enum Progress {
     Lines(Lines),
     /// Keeps the checks of a plugin as a result.
     Checks(Vec<Checked>),
+    /// As lines of JSON on standard error, for a program that watches.
+    Watched,
     /// Not at all.
     Silent,
 }
@@ -59,6 +61,7 @@ impl Progress {
     /// Chooses by the kind of the console.
     pub fn new(console: &Console) -> Self {
         match console {
+            Console { events: true, .. } => Progress::Watched,
             Console { json: true, .. } => Progress::Silent,
             Console { terminal: true, .. } => Progress::Bars(Bars::new()),
             _ => Progress::Lines(Lines::to_stderr()),
@@ -75,6 +78,7 @@ impl Progress {
         match self {
             Progress::Bars(bars) => bars.event(event),
             Progress::Lines(lines) => lines.event(event),
+            Progress::Watched => lines::json(event),
             Progress::Checks(checks) => {
                 if let Event::Checked(check) = event {
                     checks.push(check.clone());
@@ -89,7 +93,7 @@ impl Progress {
         match self {
             Progress::Bars(bars) => bars.print(line),
             Progress::Lines(lines) => lines.print(line),
-            Progress::Checks(_) | Progress::Silent => return false,
+            Progress::Checks(_) | Progress::Watched | Progress::Silent => return false,
         }
         true
     }

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 pub use death::Death;
 pub use error::EngineFailure;
+pub use interrupt::at_end_of_input;
 
 use crate::progress::Progress;
 use calls::Calls;

@@ -1,5 +1,6 @@
 //! The entry points: texts and descriptors in, a plan or all errors out.
 
+mod left_out;
 mod recognise;
 mod resolved;
 
@@ -16,8 +17,9 @@ use crate::spec;
 use crate::yaml::{self, Node};
 use crate::{include, lower};
 
+pub use left_out::{InputNeeded, without_inputs};
 pub use recognise::{FileKind, kind_of, model_paths};
-pub use resolved::{ResolvedFile, resolved_files};
+pub use resolved::{ResolvedFile, changed_text, resolved_files};
 
 /// Compiles a pipeline.
 ///

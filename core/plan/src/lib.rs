@@ -36,8 +36,8 @@ mod yaml;
 pub use catalog::Catalog;
 pub use catalogue::codes;
 pub use compile::{
-    FileKind, ResolvedFile, check_inputs, compile_eval, compile_model, compile_run, compile_train, kind_of,
-    model_paths, resolved_files,
+    FileKind, InputNeeded, ResolvedFile, changed_text, check_inputs, compile_eval, compile_model, compile_run,
+    compile_train, kind_of, model_paths, resolved_files, without_inputs,
 };
 pub use diagnostic::{Diagnostic, Error, Related, Severity, Warning};
 pub use error::Errors;

@@ -2,7 +2,9 @@
 
 mod accept;
 mod events;
+mod files;
 mod guard;
+mod jobs;
 mod listing;
 mod results;
 mod runs;
@@ -25,6 +27,7 @@ use tokio::sync::Semaphore;
 use crate::api_error::ApiError;
 use crate::config::Token;
 use crate::error::ServerError;
+use crate::jobs::Jobs;
 use crate::page;
 use crate::queue::Dispatcher;
 
@@ -41,6 +44,8 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct App {
     /// Queue, history, engine.
     pub queue: Arc<Dispatcher>,
+    /// Jobs over datasets.
+    pub jobs: Arc<Jobs>,
     /// What clients must know.
     pub token: Option<Token>,
 }
@@ -56,10 +61,17 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<App>>)> {
         ("/v1/pipelines/{name}/pipeline.yaml", get(listing::yaml)),
         ("/v1/runs", get(runs::list).post(accept::accept)),
         ("/v1/runs/{id}", get(runs::show).delete(runs::cancel)),
-        ("/v1/runs/{id}/events", get(events::events)),
+        ("/v1/runs/{id}/events", get(runs::events)),
+        ("/v1/runs/{id}/pipeline.yaml", get(runs::yaml)),
         ("/v1/runs/{id}/outputs/{output}/{row}", get(results::output)),
         ("/v1/runs/{id}/output.parquet", get(results::output_parquet)),
         ("/v1/runs/{id}/input.parquet", get(results::input_parquet)),
+        ("/v1/datasets", get(jobs::datasets)),
+        ("/v1/jobs", get(jobs::list).post(jobs::accept)),
+        ("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel)),
+        ("/v1/jobs/{id}/events", get(jobs::events)),
+        ("/v1/jobs/{id}/pipeline.yaml", get(jobs::yaml)),
+        ("/v1/jobs/{id}/files/{file}", get(files::file)),
         ("/v1/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], OPENAPI) })),
         ("/healthz", get(listing::health)),
         ("/metrics", get(listing::metrics)),

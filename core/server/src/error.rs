@@ -44,6 +44,14 @@ pub enum ServerError {
         /// The folder.
         state: PathBuf,
     },
+    /// The user must choose another folder.
+    #[error("--data {}: cannot be listed ({source}); name a folder with Parquet files", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// The folder is in use or cannot be written.
     #[error(transparent)]
     Folder(#[from] DatasetError),
@@ -68,7 +76,8 @@ impl ServerError {
             ServerError::NoToken { .. }
             | ServerError::Token { .. }
             | ServerError::SameName { .. }
-            | ServerError::LongPath { .. } => 2,
+            | ServerError::LongPath { .. }
+            | ServerError::Data { .. } => 2,
             ServerError::Folder(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             ServerError::Address { .. }
             | ServerError::Store(_)
@@ -85,6 +94,7 @@ impl ServerError {
             ServerError::Address { .. } => "server.address",
             ServerError::SameName { .. } => "server.same-name",
             ServerError::LongPath { .. } => "server.long-path",
+            ServerError::Data { .. } => "server.data",
             ServerError::Folder(error) => error.code(),
             ServerError::Store(_) => "server.store",
             ServerError::State(_) => "server.state",

@@ -3,7 +3,8 @@
 //!
 //! A request is checked and stored in a queue on disk before it is accepted (`store`). From there it goes to the engine
 //! (`queue`), and its events go to everybody who follows it (`live`). The queue survives the sudden end of
-//! this process and of the engine: a run that twice ended without an outcome is quarantined.
+//! this process and of the engine: a run that twice ended without an outcome is quarantined. Batch jobs over datasets have
+//! a queue of their own and are processes of `anyflow run` (`jobs`).
 
 mod api;
 mod api_error;
@@ -11,6 +12,7 @@ mod cells;
 mod config;
 mod engine;
 mod error;
+mod jobs;
 mod live;
 mod metrics;
 mod page;
@@ -31,10 +33,12 @@ use tokio::net::TcpListener;
 pub use config::{Limits, ServerConfig, Token};
 pub use engine::{EngineEnd, StartEngine};
 pub use error::ServerError;
-pub use pipeline::{Compile, Pipeline, PlanRefused, RunChanges};
+pub use jobs::{JobCommand, JobLaunch, JobsConfig};
+pub use pipeline::{Changed, Pipeline, PipelineTexts, PlanRefused, RunChanges};
 
 use api::App;
 use engine::EngineHost;
+use jobs::Jobs;
 use live::Live;
 use metrics::Metrics;
 use queue::{Dispatcher, Queue};
@@ -42,12 +46,16 @@ use store::Store;
 
 /// The file of the queue and the history in the state folder.
 const STORE_FILE: &str = "runs.sqlite";
+/// The file of the jobs.
+const JOBS_FILE: &str = "jobs.sqlite";
 /// The engine's socket in the state folder.
 const SOCKET_FILE: &str = "engine.sock";
 /// The longest path of a socket on Linux.
 const LONGEST_SOCKET: usize = 107;
 /// Time for runs to leave the engine at the end.
 const ENDING: Duration = Duration::from_secs(5);
+/// Time for a job to commit what it can at the end.
+const JOB_ENDING: Duration = Duration::from_secs(15);
 
 /// What to serve.
 pub struct Server {
@@ -55,6 +63,8 @@ pub struct Server {
     pub config: ServerConfig,
     /// The pipelines.
     pub pipelines: Vec<Pipeline>,
+    /// The jobs over datasets.
+    pub jobs: JobsConfig,
     /// Starts an engine and returns when it has ended.
     pub start_engine: StartEngine,
     /// Called with the address once the server listens.
@@ -66,7 +76,7 @@ pub struct Server {
 /// # Errors
 /// [`ServerError`]: the address is in use or needs a token, the state folder is in use, or the engine cannot be started.
 pub fn serve(server: Server) -> Result<(), ServerError> {
-    let Server { mut config, pipelines, start_engine, listening } = server;
+    let Server { mut config, pipelines, jobs, start_engine, listening } = server;
     config.check()?;
     let mut named: IndexMap<String, Pipeline> = IndexMap::new();
     for pipeline in pipelines {
@@ -82,12 +92,14 @@ pub fn serve(server: Server) -> Result<(), ServerError> {
     let socket = socket.to_str().filter(|path| path.len() <= LONGEST_SOCKET);
     config.engine.socket = socket.ok_or_else(|| ServerError::LongPath { state: config.state.clone() })?.to_string();
     let store = Store::open(&config.state.join(STORE_FILE))?;
+    let jobs = Arc::new(Jobs::open(jobs, &config.state.join(JOBS_FILE))?);
     let metrics = Arc::new(Metrics::default());
     let engine = Arc::new(EngineHost::start(config.engine.clone(), start_engine, metrics.clone())?);
     let queue = Queue { store, live: Live::default(), engine, pipelines: named, limits: config.limits, metrics };
     let queue = Dispatcher::start(queue)?;
     preload(queue.clone())?;
-    let app = Arc::new(App { queue: queue.clone(), token: config.token.take() });
+    jobs.start().map_err(ServerError::State)?;
+    let app = Arc::new(App { queue: queue.clone(), jobs: jobs.clone(), token: config.token.take() });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let served = runtime.map_err(ServerError::State)?.block_on(async {
         let address = config.address;
@@ -96,6 +108,7 @@ pub fn serve(server: Server) -> Result<(), ServerError> {
         listening(listener.local_addr().map_err(ServerError::State)?);
         api::serve(listener, app).await
     });
+    jobs.stop(JOB_ENDING);
     queue.stop(ENDING);
     drop(folder);
     served

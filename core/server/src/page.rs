@@ -18,6 +18,7 @@ pub const FILES: &[PageFile] = &[
     PageFile { path: "/page.css", media: "text/css; charset=utf-8", content: include_str!("page/page.css") },
     PageFile { path: "/icon.svg", media: "image/svg+xml", content: include_str!("page/icon.svg") },
     PageFile { path: "/page.js", media: SCRIPT, content: include_str!("page/page.js") },
+    PageFile { path: "/batch.js", media: SCRIPT, content: include_str!("page/batch.js") },
     PageFile { path: "/server.js", media: SCRIPT, content: include_str!("page/server.js") },
     PageFile { path: "/form.js", media: SCRIPT, content: include_str!("page/form.js") },
     PageFile { path: "/fields.js", media: SCRIPT, content: include_str!("page/fields.js") },

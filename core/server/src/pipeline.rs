@@ -1,14 +1,19 @@
 //! A pipeline that a server offers, and what clients may know and change of it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyflow_config::{Kinds, Sampler};
 use anyflow_datasets::Feature;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Form, Op, RunPlan, Step, Type};
+use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
 use crate::cells::InputColumn;
 
+/// Plans that are kept.
+const MOST_PLANS: usize = 64;
 /// Keys of a node that clients may change. None of them names a file.
 const CHANGEABLE: [&str; 3] = ["sampler", "guidance", "seed"];
 
@@ -22,20 +27,48 @@ pub struct Pipeline {
     pub plan: RunPlan,
     /// Its graph as SVG.
     pub graph: String,
-    /// Compiles it with changes.
-    pub compile: Compile,
+    /// Inputs that a run may leave out, each alone.
+    pub optional: Vec<String>,
+    /// Changes it.
+    pub changed: Box<dyn Changed>,
+    /// The plans of the last changes, which many requests share.
+    pub plans: Mutex<IndexMap<RunChanges, Arc<RunPlan>>>,
 }
 
-/// Compiles a pipeline with changes.
-pub type Compile = Box<dyn Fn(&RunChanges) -> Result<RunPlan, PlanRefused> + Send + Sync>;
+/// Changes a pipeline.
+pub trait Changed: Send + Sync {
+    /// Compiles it.
+    ///
+    /// # Errors
+    /// The changed pipeline is wrong.
+    fn plan(&self, changes: &RunChanges) -> Result<RunPlan, PlanRefused>;
+
+    /// Its files.
+    ///
+    /// # Errors
+    /// As [`Changed::plan`].
+    fn texts(&self, changes: &RunChanges) -> Result<PipelineTexts, PlanRefused>;
+}
+
+/// The files of a changed pipeline.
+pub struct PipelineTexts {
+    /// For a file beside the pipeline's own: it names the same model.
+    pub beside: String,
+    /// For a file beside that of the model below.
+    pub alone: String,
+    /// The model, with absolute paths.
+    pub model: String,
+}
 
 /// Changes of a pipeline for one run.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RunChanges {
     /// As `--seed` of `anyflow run`.
     pub seed: Option<u64>,
     /// As `--set`.
     pub set: Vec<String>,
+    /// Inputs that are left out.
+    pub without: Vec<String>,
 }
 
 /// A changed pipeline is wrong.
@@ -48,8 +81,26 @@ pub struct PlanRefused {
 }
 
 impl Pipeline {
-    /// The columns of the inputs.
-    pub fn input_columns(&self) -> Vec<InputColumn> {
+    /// The plan with changes.
+    ///
+    /// # Errors
+    /// The changed pipeline is wrong.
+    pub fn plan_of(&self, changes: &RunChanges) -> Result<Arc<RunPlan>, PlanRefused> {
+        let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans().get(changes) {
+            return Ok(plan.clone());
+        }
+        let plan = Arc::new(self.changed.plan(changes)?);
+        let mut plans = plans();
+        if plans.len() >= MOST_PLANS {
+            plans.shift_remove_index(0);
+        }
+        plans.insert(changes.clone(), plan.clone());
+        Ok(plan)
+    }
+
+    /// The columns of the inputs of a plan of this pipeline.
+    pub fn input_columns(&self, plan: &RunPlan) -> Vec<InputColumn> {
         let of_input = |(name, input): (&String, &anyflow_plan::plan::Input)| {
             let Form::Cells { cell, feature } = &input.kind.form else { return None };
             let feature = Feature::declared(feature)?;
@@ -57,7 +108,7 @@ impl Pipeline {
             let (input, column) = (name.clone(), input.column.clone());
             Some(InputColumn { input, column, cell: *cell, feature, classes })
         };
-        self.plan.inputs.iter().filter_map(of_input).collect()
+        plan.inputs.iter().filter_map(of_input).collect()
     }
 
     /// What clients may know, as JSON.
@@ -66,6 +117,7 @@ impl Pipeline {
         let input = |(name, input): (&String, &anyflow_plan::plan::Input)| {
             let mut shown = typed(name, &input.kind);
             shown["column"] = input.column.as_str().into();
+            shown["optional"] = self.optional.contains(name).into();
             if let Some(codec) = self.codec(name) {
                 shown["classes"] = class_names(codec).into();
                 shown["class_count"] = codec.parameters.get("classes").cloned().unwrap_or_default();

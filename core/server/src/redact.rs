@@ -1,5 +1,30 @@
 //! Texts for clients, without paths of this machine.
 
+use std::path::PathBuf;
+
+/// Removes folders of the server from texts. Unlike [`without_paths`], it knows them, so they may have spaces.
+pub struct Redaction {
+    folders: Vec<String>,
+}
+
+impl Redaction {
+    /// Knows these folders.
+    pub fn of(folders: impl IntoIterator<Item = PathBuf>) -> Redaction {
+        let absolute = |folder: PathBuf| std::path::absolute(&folder).unwrap_or(folder);
+        let mut folders: Vec<String> =
+            folders.into_iter().map(|folder| format!("{}/", absolute(folder).display())).collect();
+        // A folder within another one goes first.
+        folders.sort_by_key(|folder| std::cmp::Reverse(folder.len()));
+        Redaction { folders }
+    }
+
+    /// The text without these folders and without other absolute paths.
+    pub fn apply(&self, text: &str) -> String {
+        let known = self.folders.iter().fold(text.to_string(), |text, folder| text.replace(folder, ""));
+        without_paths(&known)
+    }
+}
+
 /// Replaces each absolute path by its last part.
 pub fn without_paths(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -41,6 +66,13 @@ fn is_end(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn known_folders_may_have_spaces() {
+        let redaction = Redaction::of(["/home/my user/data".into(), "/home/my user/data/jobs".into()]);
+        let text = "/home/my user/data/jobs/1/data: full; /home/my user/data/a b.parquet: damaged; /etc/x/y: no";
+        assert_eq!(redaction.apply(text), "1/data: full; a b.parquet: damaged; y: no");
+    }
 
     #[test]
     fn paths_lose_their_folders_and_nothing_else_changes() {

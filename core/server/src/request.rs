@@ -1,13 +1,15 @@
 //! What a client asks for, checked before anything is stored.
 
+use std::sync::Arc;
+
 use anyflow_plan::plan::RunPlan;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::api_error::ApiError;
-use crate::cells::{self, FilledColumn};
+use crate::cells::{self, FilledColumn, InputColumn};
 use crate::config::Limits;
-use crate::pipeline::{Pipeline, RunChanges};
+use crate::pipeline::{Pipeline, PipelineTexts, RunChanges};
 
 /// Steps from one preview to the next, unless the client says.
 const PREVIEW_STEPS: u32 = 5;
@@ -29,6 +31,9 @@ pub struct RunRequest {
     /// Changes of samplers, guidance and seeds of nodes, as `--set` of `anyflow run`: `{"joint.sampler.steps": 20}`.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub set: Map<String, Value>,
+    /// Inputs that are left out, of those that are optional.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
     /// Steps from one preview to the next; 0 for no previews.
     #[serde(default = "preview_steps")]
     pub preview_steps: u32,
@@ -75,8 +80,9 @@ impl RunRequest {
     pub fn check(mut self, form: FormCells, pipeline: &Pipeline, limits: &Limits) -> Result<CheckedRun, ApiError> {
         let plan = self.plan(pipeline)?;
         check_steps(&plan, limits)?;
+        let inputs = Inputs { pipeline: &self.pipeline, columns: pipeline.input_columns(&plan) };
         let cells = match std::mem::take(&mut self.rows) {
-            RowsAsked::Count(rows) if pipeline.plan.inputs.is_empty() && form.is_empty() => {
+            RowsAsked::Count(rows) if inputs.columns.is_empty() && form.is_empty() => {
                 check_rows(rows, limits)?;
                 return Ok(CheckedRun {
                     request: RunRequest { rows: RowsAsked::Count(rows), ..self },
@@ -84,13 +90,12 @@ impl RunRequest {
                     input: None,
                 });
             }
-            RowsAsked::Count(_) if !form.is_empty() => of_form(form, pipeline)?,
+            RowsAsked::Count(_) if !form.is_empty() => inputs.of_form(form)?,
             RowsAsked::Count(_) => {
-                let names: Vec<&str> = pipeline.plan.inputs.keys().map(String::as_str).collect();
-                let text = format!("pipeline `{}` needs cells for {}", self.pipeline, names.join(", "));
+                let text = format!("pipeline `{}` needs cells for {}", self.pipeline, inputs.names().join(", "));
                 return Err(ApiError::bad("missing-input", text));
             }
-            RowsAsked::Cells(rows) => of_json(&rows, pipeline)?,
+            RowsAsked::Cells(rows) => inputs.of_json(&rows)?,
         };
         let rows = cells.first().map_or(0, |column| column.cells.len() as u64);
         check_rows(rows, limits)?;
@@ -102,7 +107,50 @@ impl RunRequest {
     ///
     /// # Errors
     /// `ApiError`: a change is not allowed, or the changed pipeline is wrong.
-    pub fn plan(&self, pipeline: &Pipeline) -> Result<RunPlan, ApiError> {
+    pub fn plan(&self, pipeline: &Pipeline) -> Result<Arc<RunPlan>, ApiError> {
+        self.changes().plan(pipeline)
+    }
+
+    /// What the request changes.
+    pub fn changes(&self) -> Changes<'_> {
+        Changes { seed: self.seed, set: &self.set, without: &self.without }
+    }
+}
+
+/// What a client changes of a pipeline.
+pub struct Changes<'a> {
+    /// The seed.
+    pub seed: Option<u64>,
+    /// Values of keys.
+    pub set: &'a Map<String, Value>,
+    /// Inputs that are left out.
+    pub without: &'a [String],
+}
+
+impl Changes<'_> {
+    /// The plan of the changed pipeline.
+    ///
+    /// # Errors
+    /// A change is not allowed, or the changed pipeline is wrong.
+    pub fn plan(&self, pipeline: &Pipeline) -> Result<Arc<RunPlan>, ApiError> {
+        pipeline.plan_of(&self.checked(pipeline)?).map_err(|refused| ApiError::bad(&refused.code, refused.text))
+    }
+
+    /// The files of the changed pipeline.
+    ///
+    /// # Errors
+    /// As [`Changes::plan`].
+    pub fn texts(&self, pipeline: &Pipeline) -> Result<PipelineTexts, ApiError> {
+        let changes = self.checked(pipeline)?;
+        pipeline.changed.texts(&changes).map_err(|refused| ApiError::bad(&refused.code, refused.text))
+    }
+
+    fn checked(&self, pipeline: &Pipeline) -> Result<RunChanges, ApiError> {
+        if let Some(input) = self.without.iter().find(|input| !pipeline.optional.contains(input)) {
+            let optional = pipeline.optional.join(", ");
+            let optional = if optional.is_empty() { "none can".into() } else { format!("{optional} can") };
+            return Err(ApiError::bad("needed-input", format!("`{input}` cannot be left out; {optional}")));
+        }
         let set = self.set.iter().map(|(key, value)| {
             pipeline.check_change(key)?;
             let value = value.to_string();
@@ -111,56 +159,68 @@ impl RunRequest {
             }
             Ok(format!("{key}={value}"))
         });
-        let changes = RunChanges { seed: self.seed, set: set.collect::<Result<_, _>>()? };
-        (pipeline.compile)(&changes).map_err(|refused| ApiError::bad(&refused.code, refused.text))
+        Ok(RunChanges { seed: self.seed, set: set.collect::<Result<_, _>>()?, without: self.without.to_vec() })
     }
 }
 
-fn of_json(rows: &[Map<String, Value>], pipeline: &Pipeline) -> Result<Vec<FilledColumn>, ApiError> {
-    for (number, row) in rows.iter().enumerate() {
-        if let Some(name) = row.keys().find(|name| !pipeline.plan.inputs.contains_key(*name)) {
-            return Err(ApiError::bad("unknown-input", unknown(number, name, pipeline)));
+/// The inputs of a plan.
+struct Inputs<'a> {
+    /// The name of the pipeline.
+    pipeline: &'a str,
+    columns: Vec<InputColumn>,
+}
+
+impl Inputs<'_> {
+    fn names(&self) -> Vec<&str> {
+        self.columns.iter().map(|column| column.input.as_str()).collect()
+    }
+
+    fn of_json(self, rows: &[Map<String, Value>]) -> Result<Vec<FilledColumn>, ApiError> {
+        for (number, row) in rows.iter().enumerate() {
+            if let Some(name) = row.keys().find(|name| !self.names().contains(&name.as_str())) {
+                return Err(ApiError::bad("unknown-input", self.unknown(number, name)));
+            }
         }
+        let columns = self.columns.into_iter().map(|column| {
+            let name = column.input.clone();
+            let cell = |(number, row): (usize, &Map<String, Value>)| {
+                let value = row.get(&name).ok_or_else(|| format!("row {number} has no cell for `{name}`; use null"))?;
+                column.cell(value).map_err(|text| format!("row {number}, `{name}`: {text}"))
+            };
+            let cells: Result<Vec<_>, String> = rows.iter().enumerate().map(cell).collect();
+            let cells = cells.map_err(|text| ApiError::bad("bad-cell", text))?;
+            Ok(FilledColumn { column, cells })
+        });
+        columns.collect()
     }
-    let columns = pipeline.input_columns().into_iter().map(|column| {
-        let name = column.input.clone();
-        let cell = |(number, row): (usize, &Map<String, Value>)| {
-            let value = row.get(&name).ok_or_else(|| format!("row {number} has no cell for `{name}`; use null"))?;
-            column.cell(value).map_err(|text| format!("row {number}, `{name}`: {text}"))
-        };
-        let cells: Result<Vec<_>, String> = rows.iter().enumerate().map(cell).collect();
-        let cells = cells.map_err(|text| ApiError::bad("bad-cell", text))?;
-        Ok(FilledColumn { column, cells })
-    });
-    columns.collect()
-}
 
-fn of_form(mut form: FormCells, pipeline: &Pipeline) -> Result<Vec<FilledColumn>, ApiError> {
-    if let Some(name) = form.keys().find(|name| !pipeline.plan.inputs.contains_key(*name)) {
-        return Err(ApiError::bad("unknown-input", unknown(0, name, pipeline)));
-    }
-    let rows = form.values().map(Vec::len).max().unwrap_or(0);
-    let columns = pipeline.input_columns().into_iter().map(|column| {
-        let name = column.input.clone();
-        let parts = form.swap_remove(&name).unwrap_or_default();
-        if parts.len() != rows {
-            let text = format!("`{name}` has {} parts, but there are {rows} rows", parts.len());
-            return Err(ApiError::bad("missing-input", text));
+    fn of_form(self, mut form: FormCells) -> Result<Vec<FilledColumn>, ApiError> {
+        if let Some(name) = form.keys().find(|name| !self.names().contains(&name.as_str())) {
+            return Err(ApiError::bad("unknown-input", self.unknown(0, name)));
         }
-        let cell = |(number, part): (usize, &Vec<u8>)| {
-            column.cell_of_part(part).map_err(|text| format!("row {number}, `{name}`: {text}"))
-        };
-        let cells: Result<Vec<_>, String> = parts.iter().enumerate().map(cell).collect();
-        let cells = cells.map_err(|text| ApiError::bad("bad-cell", text))?;
-        Ok(FilledColumn { column, cells })
-    });
-    columns.collect()
-}
+        let rows = form.values().map(Vec::len).max().unwrap_or(0);
+        let columns = self.columns.into_iter().map(|column| {
+            let name = column.input.clone();
+            let parts = form.swap_remove(&name).unwrap_or_default();
+            if parts.len() != rows {
+                let text = format!("`{name}` has {} parts, but there are {rows} rows", parts.len());
+                return Err(ApiError::bad("missing-input", text));
+            }
+            let cell = |(number, part): (usize, &Vec<u8>)| {
+                column.cell_of_part(part).map_err(|text| format!("row {number}, `{name}`: {text}"))
+            };
+            let cells: Result<Vec<_>, String> = parts.iter().enumerate().map(cell).collect();
+            let cells = cells.map_err(|text| ApiError::bad("bad-cell", text))?;
+            Ok(FilledColumn { column, cells })
+        });
+        columns.collect()
+    }
 
-fn unknown(row: usize, name: &str, pipeline: &Pipeline) -> String {
-    let known: Vec<&str> = pipeline.plan.inputs.keys().map(String::as_str).collect();
-    let known = if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
-    format!("row {row}: pipeline `{}` has no input `{name}`; {known}", pipeline.plan.name)
+    fn unknown(&self, row: usize, name: &str) -> String {
+        let known = self.names();
+        let known = if known.is_empty() { "it has none".into() } else { format!("it has {}", known.join(", ")) };
+        format!("row {row}: pipeline `{}` has no input `{name}`; {known}", self.pipeline)
+    }
 }
 
 fn check_rows(rows: u64, limits: &Limits) -> Result<(), ApiError> {
@@ -174,7 +234,11 @@ fn check_rows(rows: u64, limits: &Limits) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn check_steps(plan: &RunPlan, limits: &Limits) -> Result<(), ApiError> {
+/// Refuses samplers of too many steps.
+///
+/// # Errors
+/// `ApiError` with the node.
+pub fn check_steps(plan: &RunPlan, limits: &Limits) -> Result<(), ApiError> {
     for step in &plan.steps {
         let Some(diffusion) = step.op.diffusion() else { continue };
         if diffusion.sampler.steps > limits.steps {

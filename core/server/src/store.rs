@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, 
 use serde_json::Value;
 
 /// How often a run may end without an outcome before it is quarantined.
-const MOST_LOST: i64 = 2;
+pub const MOST_LOST: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS runs (
@@ -361,7 +361,11 @@ fn stored(row: &Row<'_>) -> Result<StoredRun> {
     })
 }
 
-fn state(row: &Row<'_>, column: usize) -> Result<RunState> {
+/// The state in a column.
+///
+/// # Errors
+/// The column holds no state.
+pub fn state(row: &Row<'_>, column: usize) -> Result<RunState> {
     let word: String = row.get(column)?;
     let found = RunState::ALL.into_iter().find(|state| state.word() == word);
     found.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, format!("state {word}"), Type::Text))

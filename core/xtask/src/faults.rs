@@ -4,15 +4,16 @@
 //! Drives the built programs as a user would, without knowledge of their internals.
 
 mod crowd;
+mod hostile;
 mod inputs;
 mod job;
 mod kills;
 mod oracle;
 mod power;
 mod project;
-mod random;
 mod running;
 mod seat;
+mod served;
 mod snapshot;
 mod system;
 mod tally;
@@ -20,15 +21,16 @@ mod undisturbed;
 mod writers;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use self::crowd::{Crowd, Goal};
 use self::project::Project;
 use self::tally::{Tally, Trial};
+use crate::random::Random;
 use crate::workspace::Workspace;
 use crate::{process, setup, test};
 
@@ -82,12 +84,30 @@ enum Part {
     Power,
     /// Corrupt files, records, events and plugins
     Inputs,
+    /// `kill -9` of the server, its engine or both under load
+    Serve,
+    /// Hostile requests to the server, and every file of the corpus as an upload
+    Requests,
     /// Changes between a kill and the next command; runs the test `identity`
     Identity,
 }
 
 impl Part {
-    const ALL: [Part; 6] = [Part::Kills, Part::System, Part::Writers, Part::Power, Part::Inputs, Part::Identity];
+    const ALL: [Part; 8] = [
+        Part::Kills,
+        Part::System,
+        Part::Writers,
+        Part::Power,
+        Part::Inputs,
+        Part::Serve,
+        Part::Requests,
+        Part::Identity,
+    ];
+
+    /// True if outcomes are compared with those of undisturbed commands.
+    fn needs_references(self) -> bool {
+        !matches!(self, Part::Serve | Part::Requests | Part::Identity)
+    }
 
     fn name(self) -> &'static str {
         match self {
@@ -96,11 +116,13 @@ impl Part {
             Part::Writers => "writers",
             Part::Power => "power",
             Part::Inputs => "inputs",
+            Part::Serve => "serve",
+            Part::Requests => "requests",
             Part::Identity => "identity",
         }
     }
 
-    /// Number of tries; for `kills` the number of kills.
+    /// Number of tries; for `kills` and `serve` the number of kills.
     fn count(self, size: Size) -> u64 {
         let [change, night, release] = match self {
             Part::Kills => [200, 5_000, 20_000],
@@ -108,6 +130,8 @@ impl Part {
             Part::Writers => [80, 1_600, 16_000],
             Part::Power => [60, u64::MAX, u64::MAX],
             Part::Inputs => [250, 500, 20_000],
+            Part::Serve => [6, 200, 2_000],
+            Part::Requests => [150, 5_000, 50_000],
             // In CI, it runs with the other tests.
             Part::Identity => [0, 1, 1],
         };
@@ -125,7 +149,7 @@ impl Part {
 /// The programs do not build, or an undisturbed command fails. A wrong outcome is not an error, but sets exit code 1.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let programs = match &options.programs {
-        Some(folder) => folder.clone(),
+        Some(folder) => std::path::absolute(folder)?,
         None => {
             setup::run(workspace)?;
             process::run(workspace.cargo().args(["build", "--workspace"]))?;
@@ -133,13 +157,15 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         }
     };
     let mut project = Project::make(workspace, &programs)?;
-    undisturbed::record(&mut project)?;
     let parts = if options.part.is_empty() { Part::ALL.to_vec() } else { options.part.clone() };
+    if parts.iter().any(|part| part.needs_references()) {
+        undisturbed::record(&mut project)?;
+    }
     let mut tallies = Vec::new();
     let chosen = |part: &Part| !options.part.is_empty() || part.count(options.size) > 0;
     for part in parts.into_iter().filter(chosen) {
         let begin = Instant::now();
-        let mut tally = perform(workspace, &project, options, part)?;
+        let mut tally = perform(workspace, &programs, &project, options, part)?;
         tally.seconds = begin.elapsed().as_secs_f64();
         print!("{tally}");
         tallies.push(tally);
@@ -152,7 +178,12 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn perform(workspace: &Workspace, project: &Project, options: &Options, part: Part) -> Result<Tally> {
+/// Sleeps for a random time of at most so many microseconds.
+fn random_moment(random: &mut Random, longest: u64) {
+    std::thread::sleep(Duration::from_micros(random.below(longest)));
+}
+
+fn perform(workspace: &Workspace, programs: &Path, project: &Project, options: &Options, part: Part) -> Result<Tally> {
     let crowd = Crowd { project, part: part.name(), seed: options.seed, only: options.only };
     let count = options.tries.unwrap_or_else(|| part.count(options.size));
     match part {
@@ -161,6 +192,8 @@ fn perform(workspace: &Workspace, project: &Project, options: &Options, part: Pa
         Part::Writers => crowd.all(Goal::Tries(count), writers::attempt),
         Part::Power => power::all(&crowd, count),
         Part::Inputs => inputs::all(&crowd, workspace, count),
+        Part::Serve => crowd.all(Goal::Sum("kills", count), |seat, _, random| served::attempt(seat, random)),
+        Part::Requests => hostile::all(&crowd, workspace, programs, count),
         Part::Identity => identity(workspace, part.name()),
     }
 }

@@ -19,10 +19,16 @@ mod fuzz;
 mod header;
 mod libtorch;
 mod link;
+#[cfg(target_os = "linux")]
+mod load;
 mod miri;
 mod process;
 mod python;
+#[cfg(target_os = "linux")]
+mod random;
 mod sanitize;
+#[cfg(target_os = "linux")]
+mod service;
 mod setup;
 mod test;
 mod torch_wheel;
@@ -77,6 +83,9 @@ enum Verb {
     },
     /// Measure our workloads, and compare them with other programs if these are installed
     Bench(bench::Options),
+    /// Measure the server under load: mixed requests in three ways, and many in a row
+    #[cfg(target_os = "linux")]
+    Load(load::Options),
     /// Set up, build, generate samples with the shipped checkpoints, and write a report
     Demo,
     /// Inject faults (kills, failing system calls, power cuts, corrupt inputs) and check that no row is lost or
@@ -119,6 +128,8 @@ fn perform(verb: Verb) -> Result<ExitCode> {
         Verb::Deny => deny::run(&workspace)?,
         Verb::Sanitize { tool, plugins } => sanitize::run(&workspace, tool, &plugins)?,
         Verb::Bench(options) => bench::run(&workspace, &options)?,
+        #[cfg(target_os = "linux")]
+        Verb::Load(options) => load::run(&workspace, &options)?,
         Verb::Demo => demo::run(&workspace)?,
         #[cfg(target_os = "linux")]
         Verb::Faults(options) => return faults::run(&workspace, &options),

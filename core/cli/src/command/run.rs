@@ -22,6 +22,7 @@ use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
+use crate::supervise::at_end_of_input;
 
 /// The folder of the shards in an output.
 const DATA_FOLDER: &str = "data";
@@ -98,6 +99,10 @@ pub struct Args {
     /// Stop the job if a call into a plugin takes more seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
     timeout: Option<f64>,
+    /// For a program that starts this one: report events as lines of JSON on standard error, and stop when standard
+    /// input ends
+    #[arg(long)]
+    watched: bool,
     /// Write a timeline for Perfetto
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
@@ -119,6 +124,10 @@ impl Args {
 /// # Errors
 /// Errors in files, plugins or the run.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
+    let console = &Console { events: args.watched, ..*console };
+    if args.watched {
+        at_end_of_input().map_err(CliError::internal)?;
+    }
     let plugins = plugins(console)?;
     if !args.sweep.is_empty() {
         return sweep::run(args, &plugins, console);

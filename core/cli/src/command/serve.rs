@@ -1,21 +1,18 @@
 //! `anyflow serve`.
 
+mod job;
+mod offered;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_plan::plan::{Job, PLAN_FORMAT, RunPlan};
+use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_plan::service::ServeOrder;
-use anyflow_plan::{Format, explain};
-use anyflow_server::{
-    EngineEnd, Limits, Pipeline, PlanRefused, RunChanges, Server, ServerConfig, StartEngine, Token, serve,
-};
+use anyflow_server::{EngineEnd, JobsConfig, Limits, Server, ServerConfig, StartEngine, Token, serve};
 use serde_json::json;
 
 use super::plugins;
-use super::run::compile_pipeline;
-use crate::catalog::InstalledPlugins;
-use crate::compiled::{self, Recognised};
 use crate::console::{CommandResult, Console};
 use crate::engine;
 use crate::error::{CliError, Result};
@@ -60,6 +57,15 @@ pub struct Args {
     /// Number of ended runs to keep
     #[arg(long, value_name = "N", default_value_t = 1000)]
     history: u64,
+    /// Folder whose Parquet files and folders clients may name in jobs [default: none]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder of the outputs of jobs, one per job [default: `jobs` in the folder of the queue]
+    #[arg(long, value_name = "DIR")]
+    jobs: Option<PathBuf>,
+    /// Maximum rows of a job
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    max_job_rows: u64,
     /// Device: cpu, cuda or cuda:N
     #[arg(long, default_value = "cpu")]
     device: String,
@@ -83,7 +89,8 @@ pub struct Args {
 /// Errors in files or plugins; the server or the engine cannot start.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let plugins = Arc::new(plugins(console)?);
-    let pipelines = args.pipelines.iter().map(|path| pipeline(path, &plugins, console)).collect::<Result<Vec<_>>>()?;
+    let pipelines =
+        args.pipelines.iter().map(|path| offered::pipeline(path, &plugins, console)).collect::<Result<Vec<_>>>()?;
     // Found missing here, they are named before anything starts.
     engine::find()?;
     Libtorch::find()?;
@@ -99,7 +106,8 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let listening = Box::new(move |address: SocketAddr| {
         own.note(&format!("open http://{address} in a browser; Ctrl-C ends the server"));
     });
-    serve(Server { config, pipelines, start_engine: start_engine(own), listening })?;
+    let jobs = args.jobs_config(&config.state)?;
+    serve(Server { config, pipelines, jobs, start_engine: start_engine(own), listening })?;
     Ok(CommandResult::done(
         "the server has ended; waiting runs stay in the queue",
         json!({"address": address.to_string()}),
@@ -129,6 +137,16 @@ impl Args {
         Ok(base.ok_or_else(unknown)?.join("anyflow").join(self.port.to_string()))
     }
 
+    fn jobs_config(&self, state: &Path) -> Result<JobsConfig> {
+        Ok(JobsConfig {
+            data: self.data.clone(),
+            folder: self.jobs.clone().unwrap_or_else(|| state.join("jobs")),
+            most_rows: self.max_job_rows,
+            most_waiting: self.max_queue,
+            command: job::command(self)?,
+        })
+    }
+
     fn engine(&self) -> Result<ServeOrder> {
         Ok(ServeOrder {
             format: PLAN_FORMAT,
@@ -140,44 +158,6 @@ impl Args {
             timeout_seconds: self.timeout,
             plugins_allowed: order::plugins_allowed()?,
         })
-    }
-}
-
-/// Checks a pipeline, and keeps its text to compile it again with the changes of a run.
-fn pipeline(path: &Path, plugins: &Arc<InstalledPlugins>, console: &Console) -> Result<Pipeline> {
-    let file = Recognised::read(path)?;
-    let compiled = compile_pipeline(file.clone(), &[], None, plugins)?;
-    compiled.warn(console);
-    let graph = explain(&compiled.job, Format::Svg);
-    let text = file.source.text.clone();
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plan = run_plan(compiled.job)?;
-    let plugins = plugins.clone();
-    let compile = move |changes: &RunChanges| {
-        let RunChanges { seed, set } = changes;
-        let compiled = compile_pipeline(file.clone(), set, *seed, &plugins);
-        compiled.and_then(|compiled| run_plan(compiled.job)).map_err(refused)
-    };
-    Ok(Pipeline { file: name, text, plan, graph, compile: Box::new(compile) })
-}
-
-fn run_plan(mut job: Job) -> Result<RunPlan> {
-    compiled::absolute(&mut job);
-    match job {
-        Job::Run(plan) => Ok(plan),
-        Job::Train(_) | Job::Eval(_) => Err(CliError::internal("a pipeline is not a run")),
-    }
-}
-
-/// The errors of a changed pipeline, without their places: clients do not see the files.
-fn refused(error: CliError) -> PlanRefused {
-    match error {
-        CliError::Plan { errors, .. } => {
-            let code = errors.codes().first().cloned().unwrap_or_else(|| "plan".into());
-            let texts: Vec<&str> = errors.iter().map(|error| error.message.as_str()).collect();
-            PlanRefused { code, text: texts.join("; ") }
-        }
-        other => PlanRefused { code: "plan".into(), text: other.to_string() },
     }
 }
 

@@ -27,6 +27,13 @@ struct Part {
     interval: Duration,
 }
 
+/// Writes an event as one line of JSON to standard error. Ignores write errors, as lines for people do.
+pub(super) fn json(event: &Event) {
+    if let Ok(line) = serde_json::to_string(event) {
+        let _ = writeln!(std::io::stderr().lock(), "{}", escape::json(&line));
+    }
+}
+
 impl Lines {
     /// Writes to standard error.
     pub fn to_stderr() -> Self {

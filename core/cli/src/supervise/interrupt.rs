@@ -1,5 +1,6 @@
-//! Ctrl-C: the first asks the engine to end, the second kills it.
+//! Ctrl-C: the first asks the engine to end, the second kills it. The end of standard input may count as one.
 
+use std::io::{ErrorKind, Read};
 use std::process::Command;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,6 +38,25 @@ pub(super) fn watch(process: u32) -> Guard {
         let _ = ctrlc::set_handler(interrupt);
     });
     Guard
+}
+
+/// Interrupts when standard input ends: the program that holds its other end is gone, or wants the job to stop.
+///
+/// # Errors
+/// No thread can be started.
+pub fn at_end_of_input() -> std::io::Result<()> {
+    let wait = || {
+        let mut ignored = [0; 64];
+        let mut input = std::io::stdin().lock();
+        loop {
+            match input.read(&mut ignored) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(count) if count > 0 => {}
+                Ok(_) | Err(_) => return interrupt(),
+            }
+        }
+    };
+    std::thread::Builder::new().name("input-end".into()).spawn(wait).map(drop)
 }
 
 fn interrupt() {

@@ -5,8 +5,8 @@ use crate::error::{Errors, Report};
 use crate::include;
 use crate::overrides::{self, Override};
 use crate::problem::Problem;
-use crate::source::{Source, joined, with_includes};
-use crate::yaml::{Content, Node};
+use crate::source::{Source, SourceId, joined, with_includes};
+use crate::yaml::{self, Content, Node};
 
 /// A file to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +54,23 @@ pub fn resolved_files(
         Some([pipeline, ResolvedFile { name: MODEL_FILE, text: text(&tree, &mut report)? }])
     });
     report.finish(written, &sources, files.len()).map(|(written, _)| written)
+}
+
+/// The text of a pipeline with the overrides, which plans the same run from a file beside the pipeline's own.
+///
+/// # Errors
+/// Invalid YAML; an override that does not fit the file.
+pub fn changed_text(pipeline: &Source, overrides: &[Override]) -> Result<String, Errors> {
+    let texts = overrides::sources(overrides);
+    let sources: Vec<&Source> = [pipeline].into_iter().chain(&texts).collect();
+    let mut report = Report::default();
+    let written = yaml::parse(&pipeline.text, SourceId(0), &mut report).and_then(|mut root| {
+        for (index, given) in overrides.iter().enumerate() {
+            overrides::apply(given, SourceId(1 + index), &mut root, FileKind::Pipeline, &mut report);
+        }
+        text(&root, &mut report)
+    });
+    report.finish(written, &sources, 1).map(|(written, _)| written)
 }
 
 /// Changes the string of a key, if the mapping has it.

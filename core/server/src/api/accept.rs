@@ -7,6 +7,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Multipart, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde_json::json as value;
 
 use super::{App, BODY_TIME, json};
@@ -14,6 +15,8 @@ use crate::api_error::ApiError;
 use crate::request::{FormCells, RunRequest};
 use crate::store::NewRun;
 
+/// The media type of JSON.
+const JSON: &str = "application/json";
 /// The part of a form with the JSON of the run.
 const REQUEST_PART: &str = "run";
 /// The most parts of a form.
@@ -28,7 +31,6 @@ struct Asked {
 
 /// `POST /v1/runs`.
 pub async fn accept(State(app): State<Arc<App>>, request: Request) -> Result<Response, ApiError> {
-    let late = |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request did not come within 60 s");
     let Asked { request, form } = tokio::time::timeout(BODY_TIME, read(&app, request)).await.map_err(late)??;
     let queue = &app.queue.queue;
     let unknown = || {
@@ -48,10 +50,8 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request) -> Result<Res
     if !queue.store.add(&run, queue.limits.queue).inspect_err(|_| queue.live.close(&id))? {
         queue.live.close(&id);
         queue.metrics.refused.add(1);
-        let seconds = (queue.metrics.mean_seconds() * queue.limits.queue as f64 / queue.limits.running as f64).ceil();
-        let text = format!("{} runs wait already; try again later", queue.limits.queue);
-        let refused = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "queue-full", text);
-        return Err(ApiError { retry_after: Some((seconds as u64).clamp(1, 3600)), ..refused });
+        let seconds = queue.metrics.mean_seconds() * queue.limits.queue as f64 / queue.limits.running as f64;
+        return Err(full(queue.limits.queue, seconds));
     }
     queue.metrics.accepted.add(1);
     app.queue.wake();
@@ -60,10 +60,41 @@ pub async fn accept(State(app): State<Arc<App>>, request: Request) -> Result<Res
     Ok(([(header::LOCATION, location)], body).into_response())
 }
 
-async fn read(app: &App, request: Request) -> Result<Asked, ApiError> {
+/// The JSON of a request.
+///
+/// # Errors
+/// It is late, too large, of another media type, or not the JSON that is expected.
+pub async fn json_of<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ApiError> {
+    if media_of(&request) != JSON {
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", format!("send `{JSON}`")));
+    }
+    let body = axum::body::to_bytes(request.into_body(), app.queue.queue.limits.upload_bytes);
+    let body = tokio::time::timeout(BODY_TIME, body).await.map_err(late)?.map_err(|_| too_large(app))?;
+    parsed(&body)
+}
+
+fn late(_: tokio::time::error::Elapsed) -> ApiError {
+    ApiError::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request did not come within 60 s")
+}
+
+fn media_of(request: &Request) -> String {
     let media = request.headers().get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
-    match media.split(';').next().unwrap_or_default().trim() {
-        "application/json" => {
+    media.split(';').next().unwrap_or_default().trim().to_string()
+}
+
+/// The refusal of a full queue. `mean` is the mean of the seconds of one of its items.
+pub fn full(waiting: u64, mean: f64) -> ApiError {
+    let refused = ApiError::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "queue-full",
+        format!("{waiting} of them wait already; try again later"),
+    );
+    ApiError { retry_after: Some((mean.ceil() as u64).clamp(1, 3600)), ..refused }
+}
+
+async fn read(app: &App, request: Request) -> Result<Asked, ApiError> {
+    match media_of(&request).as_str() {
+        JSON => {
             let body = axum::body::to_bytes(request.into_body(), app.queue.queue.limits.upload_bytes).await;
             let body = body.map_err(|_| too_large(app))?;
             Ok(Asked { request: parsed(&body)?, form: FormCells::new() })
@@ -103,17 +134,17 @@ async fn form_of(mut form: Multipart) -> Result<Asked, ApiError> {
     Ok(Asked { request: request.ok_or_else(missing)?, form: cells })
 }
 
-fn parsed(body: &[u8]) -> Result<RunRequest, ApiError> {
-    serde_json::from_slice(body).map_err(|error| ApiError::bad("json", format!("cannot read the run: {error}")))
+fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::bad("json", format!("cannot read the request: {error}")))
 }
 
-fn too_large(app: &App) -> ApiError {
+pub fn too_large(app: &App) -> ApiError {
     let text = format!("the request has more than {} bytes", app.queue.queue.limits.upload_bytes);
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", text)
 }
 
 /// A name that nobody can guess: two numbers that the system's generator keys.
-fn new_id() -> String {
+pub fn new_id() -> String {
     let number = || RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", number(), number())
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json as value};
 
+use super::events::{self, Followed};
 use super::{App, json};
 use crate::api_error::ApiError;
 use crate::cells::{Rows, shown};
+use crate::live::Live;
+use crate::request::{Changes, RunRequest};
 use crate::store::{RunState, StoredRun};
 
 /// Runs in a list.
@@ -45,6 +48,55 @@ pub async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>) -> Resu
     let state = find(&app, &id)?.state;
     let status = if state.is_end() { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok(json(status, &value!({"id": id, "state": state.word()})))
+}
+
+/// `GET /v1/runs/{id}/events`.
+pub async fn events(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    events::events(Runs(app), id)
+}
+
+/// `GET /v1/runs/{id}/pipeline.yaml`: a pipeline that plans the same run from a file beside the server's own.
+pub async fn yaml(State(app): State<Arc<App>>, Path(id): Path<String>) -> Result<Response, ApiError> {
+    let run = find(&app, &id)?;
+    let request: RunRequest = serde_json::from_str(&run.request)
+        .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", error.to_string()))?;
+    saved_beside(&app, &run.pipeline, &request.changes())
+}
+
+/// A changed pipeline to be saved beside the file of the pipeline.
+///
+/// # Errors
+/// The pipeline is not served any more, or has changed.
+pub fn saved_beside(app: &App, pipeline: &str, changes: &Changes<'_>) -> Result<Response, ApiError> {
+    let gone = || ApiError::missing("unknown-pipeline", format!("pipeline `{pipeline}` is not served any more"));
+    let pipeline = app.queue.queue.pipelines.get(pipeline).ok_or_else(gone)?;
+    let text = changes.texts(pipeline)?.beside;
+    let about =
+        format!("# A run of {file}; save it beside that file, and run it with `anyflow run`.\n", file = pipeline.file);
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], about + &text).into_response())
+}
+
+/// The runs as something to follow.
+struct Runs(Arc<App>);
+
+impl Followed for Runs {
+    fn live(&self) -> &Live {
+        &self.0.queue.queue.live
+    }
+
+    fn state(&self, id: &str) -> Result<RunState, ApiError> {
+        Ok(find(&self.0, id)?.state)
+    }
+
+    fn described(&self, id: &str) -> Result<Value, ApiError> {
+        described(&self.0, &find(&self.0, id)?)
+    }
+
+    fn place(&self, id: &str) -> Option<u64> {
+        let store = &self.0.queue.queue.store;
+        let run = store.get(id).ok().flatten().filter(|run| run.state == RunState::Queued)?;
+        Some(store.waiting_before(run.place).ok()? + 1)
+    }
 }
 
 /// The run of an id.

@@ -9,13 +9,24 @@ let pipeline;
 /** Shows the form of a pipeline. */
 export function showForm(chosen) {
   pipeline = chosen;
-  fields = chosen.inputs.map(input => ({ input, ...fieldOf(input) }));
+  fields = chosen.inputs.map(input => optional({ input, ...fieldOf(input) }));
   byId('inputs').replaceChildren(...fields.map(field => field.element));
   options = [seedOption(), ...chosen.nodes.flatMap(node => nodeOptions(node, chosen.samplers))];
   const previews = { key: null, control: make('input', { type: 'number', min: 0, value: 5 }), label: 'Steps between previews (0: none)' };
   options.push(previews);
   byId('options').replaceChildren(...options.map(option => labelled(option.label, option.control)));
   byId('problem').textContent = '';
+}
+
+/** A field with a box to leave its input out, if the model allows that. */
+function optional(field) {
+  if (!field.input.optional) return { ...field, isLeftOut: () => false };
+  const box = make('input', { type: 'checkbox' });
+  const own = make('fieldset', { class: 'plain' }, field.element);
+  box.addEventListener('change', () => { own.disabled = box.checked; own.classList.toggle('out', box.checked); });
+  box.id = `without-${field.input.name}`;
+  const choice = make('p', { class: 'row' }, box, make('label', { for: box.id }, `Leave ${field.input.name} out`));
+  return { ...field, element: make('div', {}, own, choice), isLeftOut: () => box.checked };
 }
 
 function seedOption() {
@@ -53,17 +64,25 @@ function changes() {
   return set;
 }
 
-/** The request of the form: JSON, and the cells for a form with files. Throws if an input is empty. */
-export function asked() {
+/** What runs and jobs have in common: the pipeline and its changes. */
+export function changed() {
   const request = { pipeline: pipeline.name, set: changes() };
   const seed = options.find(option => option.key === 'seed').control.value;
   if (seed !== '') request.seed = Number(seed);
-  request.preview_steps = Number(options.at(-1).control.value || 0);
+  const without = fields.filter(field => field.isLeftOut()).map(field => field.input.name);
+  if (without.length) request.without = without;
+  return request;
+}
+
+/** The request of the form: JSON, and the cells for a form with files. Throws if an input is empty. */
+export function asked() {
+  const request = { ...changed(), preview_steps: Number(options.at(-1).control.value || 0) };
   const count = Math.max(1, Number(byId('count').value || 1));
   const body = new FormData();
-  if (!fields.length) request.rows = count;
+  const given = fields.filter(field => !field.isLeftOut());
+  if (!given.length) request.rows = count;
   body.append('run', new Blob([JSON.stringify(request)], { type: 'application/json' }));
-  for (const { input, value } of fields) {
+  for (const { input, value } of given) {
     const found = value();
     if (found === undefined) throw new Error(`"${input.name}" is empty`);
     const part = found instanceof Blob ? found : typeof found === 'string' ? found : JSON.stringify(found);

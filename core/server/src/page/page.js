@@ -1,4 +1,5 @@
 // The page: a pipeline, its form and graph, and the runs.
+import { showBatch, startBatch } from './batch.js';
 import { byId, make } from './dom.js';
 import { asked, showForm } from './form.js';
 import { showGraph } from './graph.js';
@@ -13,6 +14,7 @@ function choose(name) {
   byId('pipeline').value = name;
   location.hash = encodeURIComponent(name);
   showForm(pipeline);
+  showBatch(pipeline);
   showGraph(name).catch(error => byId('graph').replaceChildren(error.message));
 }
 
@@ -37,6 +39,7 @@ async function start() {
   byId('pipeline').append(...[...pipelines.keys()].map(name => make('option', { value: name }, name)));
   byId('pipeline').addEventListener('change', event => choose(event.target.value));
   byId('form').addEventListener('submit', submit);
+  await startBatch();
   const asked = decodeURIComponent(location.hash.slice(1));
   choose(pipelines.has(asked) ? asked : found.pipelines[0]?.name);
   const { runs } = await json('/v1/runs');

@@ -5,6 +5,9 @@ import { useOptions } from './form.js';
 import { lightUp } from './graph.js';
 import { call, follow, json, save, text } from './server.js';
 
+/** A command-line word, quoted if it must be. */
+export const quoted = word => (/^[\w.=:/-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
+
 const OVER = ['done', 'failed', 'cancelled', 'quarantined'];
 
 /** Shows a run, and follows it until it is over. New runs come first. */
@@ -34,7 +37,7 @@ class Card {
     if (OVER.includes(this.run.state)) return this.end();
     this.show(this.run.state);
     this.button('Cancel', async () => { await call(`/v1/runs/${this.run.id}`, { method: 'DELETE' }); });
-    await follow(this.run.id, (name, data) => this.hear(name, data));
+    await follow(`/v1/runs/${this.run.id}`, (name, data) => this.hear(name, data));
     await this.end();
   }
 
@@ -85,18 +88,27 @@ class Card {
     this.actions.replaceChildren();
     if (run.state === 'done') this.button('Download Parquet', () => save(`/v1/runs/${run.id}/output.parquet`, `${run.pipeline}.parquet`));
     this.button('Copy command', () => this.copy(this.command()));
-    this.button('Copy YAML', async () => this.copy(`# ${this.command()}\n${await text(`/v1/pipelines/${run.pipeline}/pipeline.yaml`)}`));
-    if (typeof run.request.rows === 'number' && this.files.get(run.pipeline)?.inputs.length) this.button('Download input', () => save(`/v1/runs/${run.id}/input.parquet`, 'input.parquet'));
+    this.button('Copy YAML', async () => this.copy(await text(`/v1/runs/${run.id}/pipeline.yaml`)));
+    if (this.inputs().length) this.button('Download input', () => save(`/v1/runs/${run.id}/input.parquet`, 'input.parquet'));
     this.button('Use its options', () => useOptions(run.request));
     this.button('Hide', () => this.element.remove());
+  }
+
+  /** The inputs that the run read. */
+  inputs() {
+    const inputs = this.files.get(this.run.pipeline)?.inputs ?? [];
+    return inputs.filter(input => !this.run.request.without?.includes(input.name));
   }
 
   /** The command that repeats the run. */
   command() {
     const { request, pipeline, rows } = this.run;
-    const { file, inputs } = this.files.get(pipeline) ?? { file: `${pipeline}.yaml`, inputs: [] };
-    const quoted = text => (/^[\w.=:/-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
-    const parts = ['anyflow run', quoted(file), inputs.length ? '--input input.parquet' : `--rows ${rows}`, `--output ${quoted(`out/${pipeline}`)}`];
+    const { file } = this.files.get(pipeline) ?? { file: `${pipeline}.yaml` };
+    // No argument leaves an input out, so such a run needs its own file: what "Copy YAML" copies.
+    const own = request.without?.length > 0;
+    const source = own ? file.replace(/(\.ya?ml)?$/, '-without.yaml') : file;
+    const parts = ['anyflow run', quoted(source), this.inputs().length ? '--input input.parquet' : `--rows ${rows}`, `--output ${quoted(`out/${pipeline}`)}`];
+    if (own) return parts.join(' ');
     if (request.seed !== undefined) parts.push(`--seed ${request.seed}`);
     for (const [key, value] of Object.entries(request.set ?? {})) parts.push(`--set ${quoted(`${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)}`);
     return parts.join(' ');
@@ -124,8 +136,9 @@ class Card {
   }
 }
 
-function describe(request) {
+export function describe(request) {
   const set = Object.entries(request.set ?? {}).map(([key, value]) => `${key} ${typeof value === 'object' ? JSON.stringify(value) : value}`);
   const seed = request.seed === undefined ? [] : [`seed ${request.seed}`];
-  return [...seed, ...set].join(', ') || 'as written';
+  const without = (request.without ?? []).map(name => `without ${name}`);
+  return [...seed, ...set, ...without].join(', ') || 'as written';
 }

@@ -49,12 +49,12 @@ export async function save(path, name) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-/** Follows the events of a run until it is over or the page goes. A lost connection is opened again. */
-export async function follow(id, heard) {
+/** Follows the events of a run or a job until it is over or the page goes. A lost connection is opened again. */
+export async function follow(path, heard) {
   let isOver = false;
   while (!isOver) {
     try {
-      const response = await call(`/v1/runs/${id}/events`);
+      const response = await call(`${path}/events`);
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       let waiting = '';
       for (;;) {

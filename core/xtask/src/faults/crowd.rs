@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::project::Project;
-use super::random::Random;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
+use crate::random::Random;
 
 /// Concurrent tries.
 const WORKERS: usize = 2;

@@ -21,10 +21,10 @@ use super::crowd::{Crowd, Goal};
 use super::job::Job;
 use super::oracle;
 use super::project::PLUGIN;
-use super::random::Random;
 use super::running::Ended;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
+use crate::random::Random;
 use crate::workspace::Workspace;
 
 /// Memory limit of a process beyond what it maps from files, in KiB.

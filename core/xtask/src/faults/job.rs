@@ -98,9 +98,10 @@ impl Job {
 }
 
 /// The files of the project by name.
-pub const FILES: [(&str, &str); 7] = [
+pub const FILES: [(&str, &str); 8] = [
     ("model.yaml", MODEL),
     ("pipeline.yaml", PIPELINE),
+    ("drawn.yaml", DRAWN),
     ("train.yaml", TRAIN),
     ("first.yaml", FIRST),
     ("labels.yaml", LABELS),
@@ -143,6 +144,16 @@ inputs: {seen: {modality: text, column: value}}
 nodes:
   within: {encode: faults/copy, from: seen}
   back: {decode: faults/copy, from: within}
+outputs: {value: back}
+";
+
+const DRAWN: &str = "\
+anyflow: 1
+name: drawn
+model: model.yaml
+nodes:
+  made: {diffuse: [numbers], sampler: {kind: ddim, steps: 20}}
+  back: {decode: faults/copy, from: made.numbers}
 outputs: {value: back}
 ";
 

@@ -8,10 +8,10 @@ use anyhow::Result;
 
 use super::job::Job;
 use super::oracle;
-use super::random::Random;
 use super::running::{Ended, Running, Victim, all_gone};
 use super::seat::Seat;
 use super::tally::Trial;
+use crate::random::Random;
 
 /// The commands that are killed.
 const JOBS: [Job; 5] = [Job::Run, Job::Train, Job::Import, Job::Generate, Job::Eval];

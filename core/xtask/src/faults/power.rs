@@ -19,10 +19,10 @@ use super::crowd::{Crowd, Goal};
 use super::job::Job;
 use super::oracle;
 use super::project::Project;
-use super::random::Random;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
 use super::{snapshot, system};
+use crate::random::Random;
 
 /// The commands whose power is cut.
 const JOBS: [Job; 3] = [Job::RunFew, Job::Train, Job::Import];

@@ -10,9 +10,9 @@ use super::crowd::{Crowd, Goal};
 use super::job::Job;
 use super::oracle;
 use super::project::Project;
-use super::random::Random;
 use super::seat::Seat;
 use super::tally::{Tally, Trial};
+use crate::random::Random;
 
 /// The disturbed commands.
 const JOBS: [Job; 3] = [Job::Run, Job::Train, Job::Import];

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::job::Job;
-use super::random::Random;
 use super::running::{Ended, Victim, all_gone};
 use super::seat::Seat;
 use super::tally::Trial;
 use super::{kills, oracle};
+use crate::random::Random;
 
 /// Two commands, and what happens between them.
 #[derive(Clone, Copy, Debug)]

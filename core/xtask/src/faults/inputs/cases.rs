@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use super::border::Plugins;
 use super::{Kind, change, documents, imports, parquet};
 use crate::faults::job::Job;
-use crate::faults::random::Random;
 use crate::faults::seat::Seat;
+use crate::random::Random;
 
 /// Files to corrupt.
 pub struct Good {

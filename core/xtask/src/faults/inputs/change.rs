@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// Cuts, flips, repeats or overwrites bytes; returns a description.
 pub fn bytes(good: &[u8], random: &mut Random) -> (Vec<u8>, String) {

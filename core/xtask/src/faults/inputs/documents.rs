@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::change;
 use crate::faults::job::FILES;
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// A corrupt YAML file with a description.
 pub fn yaml(random: &mut Random) -> (Vec<u8>, String) {

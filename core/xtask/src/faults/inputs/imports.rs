@@ -1,7 +1,7 @@
 //! Corrupt tables and archives: tar, CSV, JSON lines, idx.
 
 use super::change;
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// Block size of tar.
 const BLOCK: usize = 512;

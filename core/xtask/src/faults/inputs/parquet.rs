@@ -2,7 +2,7 @@
 
 use super::change;
 use super::thrift::{self, Value};
-use crate::faults::random::Random;
+use crate::random::Random;
 
 /// Numbers of rows that a footer claims.
 const CLAIMS: [i64; 6] = [1 << 60, i64::MAX, -1, 1 << 31, 1 << 40, 401];
