@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_plan::plan::{Job, PLAN_FORMAT, RunPlan};
+use anyflow_plan::plan::{Job, RunPlan};
 use anyflow_plan::service::ServeOrder;
 use anyflow_plan::{Format, explain};
 use anyflow_server::{
@@ -12,6 +12,7 @@ use anyflow_server::{
 };
 use serde_json::json;
 
+use super::engine::EngineOptions;
 use super::plugins;
 use super::run::compile_pipeline;
 use crate::catalog::InstalledPlugins;
@@ -60,21 +61,8 @@ pub struct Args {
     /// Number of ended runs to keep
     #[arg(long, value_name = "N", default_value_t = 1000)]
     history: u64,
-    /// Device: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Number of threads [default: all cores]
-    #[arg(long)]
-    threads: Option<u32>,
-    /// Memory of all loaded models together, e.g. 4G [default: a quarter of the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = order::size)]
-    memory: Option<u64>,
-    /// Maximum rows per network call
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch_rows: Option<u32>,
-    /// Restart the engine if a call into a plugin takes more seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
-    timeout: Option<f64>,
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 /// Serves until the user interrupts it.
@@ -93,7 +81,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         token: args.token_file.as_deref().map(Token::read).transpose()?,
         limits: args.limits(),
         state: args.state()?,
-        engine: args.engine()?,
+        engine: args.engine.order(String::new())?,
     };
     let own = *console;
     let listening = Box::new(move |address: SocketAddr| {
@@ -127,19 +115,6 @@ impl Args {
         let base = variable("XDG_STATE_HOME").or_else(|| Some(variable("HOME")?.join(".local/state")));
         let unknown = || CliError::Usage("the queue needs a folder, and HOME is not set; name one with --state".into());
         Ok(base.ok_or_else(unknown)?.join("anyflow").join(self.port.to_string()))
-    }
-
-    fn engine(&self) -> Result<ServeOrder> {
-        Ok(ServeOrder {
-            format: PLAN_FORMAT,
-            socket: String::new(),
-            device: self.device.clone(),
-            threads: order::threads(self.threads),
-            memory_bytes: self.memory,
-            batch_rows: self.batch_rows,
-            timeout_seconds: self.timeout,
-            plugins_allowed: order::plugins_allowed()?,
-        })
     }
 }
 
