@@ -71,7 +71,9 @@ class Cluster(unittest.TestCase):
         import ray.data
 
         with cluster():
-            mapped = ray.data.from_arrow(rows(32)).map_batches(
+            # A block for each batch, so that both workers have work.
+            blocks = ray.data.from_arrow([rows(32).slice(at, 8) for at in range(0, 32, 8)])
+            mapped = blocks.map_batches(
                 anyflow.ray.Anyflow,
                 fn_constructor_args=[str(PIPELINE)],
                 fn_constructor_kwargs=OPTIONS,
@@ -79,9 +81,10 @@ class Cluster(unittest.TestCase):
                 batch_size=8,
                 concurrency=2,
             )
-            made = pa.table(mapped.to_pandas()).sort_by("id")
+            made = pa.concat_tables(mapped.iter_batches(batch_size=None, batch_format="pyarrow")).sort_by("id")
         whole = anyflow.run(PIPELINE, rows(32), shard_rows=8, **OPTIONS).to_table()
-        self.assertTrue(made.select(whole.column_names).to_pylist() == whole.to_pylist())
+        self.assertEqual(made.schema.names, whole.schema.names)
+        self.assertTrue(made.equals(whole), "byte for byte")
 
 
 @needs("ray")
