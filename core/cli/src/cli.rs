@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    adopt, check, completions, data, doctor, eval, explain, finish, jobs, plan, plugin, report, run, serve, train,
+    adopt, check, completions, data, doctor, engine, eval, explain, finish, jobs, plan, plugin, report, run, serve,
+    train,
 };
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
@@ -20,6 +21,9 @@ pub struct Cli {
     /// Load only plugin files whose blake3 hashes are in this list [default: the file that ANYFLOW_PLUGINS_ALLOW names]
     #[arg(long, global = true, value_name = "FILE")]
     pub plugins_allow: Option<PathBuf>,
+    /// End with the caller, whose end is that of the standard input
+    #[arg(long, global = true, hide = true)]
+    pub end_with_caller: bool,
     /// The command.
     #[command(subcommand)]
     pub command: Command,
@@ -57,6 +61,9 @@ pub enum Command {
     Data(data::Command),
     /// Serve pipelines over HTTP, with a page in the browser
     Serve(serve::Args),
+    /// Run an engine that answers the calls of another program on a socket
+    #[command(hide = true)]
+    Engine(engine::Args),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder
     Report(report::Args),
     /// Check that everything a run needs is installed
@@ -84,6 +91,7 @@ impl Command {
             Command::Plugin(command) => plugin::run(&command, console),
             Command::Data(command) => data::run(&command, console),
             Command::Serve(args) => serve::run(&args, console),
+            Command::Engine(args) => engine::run(&args, console),
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args, console),
             Command::Completions(args) => Ok(completions::run(&args, Cli::command())),

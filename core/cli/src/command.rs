@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod data;
 pub mod doctor;
+pub mod engine;
 pub mod eval;
 pub mod explain;
 pub mod finish;

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod allow;
+mod caller;
 mod catalog;
 mod cli;
 mod combination;
@@ -40,6 +41,12 @@ fn main() -> ExitCode {
         }
     };
     let console = Console::new(cli.json);
+    if cli.end_with_caller
+        && let Err(error) = caller::end_with_it()
+    {
+        console.note(&format!("error: no thread can be started: {error}"));
+        return ExitCode::FAILURE;
+    }
     allow::choose(cli.plugins_allow);
     match cli.command.run(&console) {
         Ok(outcome) => match console.outcome(&outcome) {

@@ -1,12 +1,12 @@
 """The commands besides ``run``: each is a function, and returns what the program prints as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from anyflow import program
-from anyflow.arguments import StrPath, options, settings
+from anyflow.arguments import Option, StrPath, options, settings
 from anyflow.errors import Problem, problems_from
 
 
@@ -48,6 +48,25 @@ class Finished:
     path: Path
     #: Its figures.
     result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What a training and an evaluation have in common."""
+
+    file: StrPath
+    output: StrPath
+    data: StrPath | None
+    device: str
+    threads: int | None
+    memory: str | None
+    timeout: float | None
+    overrides: Mapping[str, object]
+
+    def run(self, command: str, more: Mapping[str, Option]) -> Finished:
+        shared = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("file", "overrides")}
+        given = options({**shared, **more})
+        return Finished(Path(self.output), program.call([command, str(self.file), *given, *settings(self.overrides)]))
 
 
 def check(file: StrPath, *, input: StrPath | None = None, data: StrPath | None = None, **overrides: object) -> Checked:
@@ -115,19 +134,8 @@ def train(
     Raises:
         AnyflowError: See its subclasses.
     """
-    given = options(
-        {
-            "output": output,
-            "data": data,
-            "seed": seed,
-            "readers": readers,
-            "device": device,
-            "threads": threads,
-            "memory": memory,
-            "timeout": timeout,
-        }
-    )
-    return Finished(Path(output), program.call(["train", str(file), *given, *settings(overrides)]))
+    job = _Job(file, output, data, device, threads, memory, timeout, overrides)
+    return job.run("train", {"seed": seed, "readers": readers})
 
 
 def eval(
@@ -146,20 +154,17 @@ def eval(
     Args:
         file: The evaluation (YAML).
         output: Folder for the results.
-        data: The folder of the datasets that the file names. By default the file's folder.
-        device: ``cpu``, ``cuda`` or ``cuda:N``.
-        threads: By default all cores.
-        memory: Limit such as ``4G``. By default a quarter of the machine's.
-        timeout: Seconds that a call into a plugin may take. By default any.
-        overrides: Values in place of the file's, as for `run`.
+        data: This and what follows: as for `train`.
+        device: See `train`.
+        threads: See `train`.
+        memory: See `train`.
+        timeout: See `train`.
+        overrides: See `train`.
 
     Raises:
         AnyflowError: See its subclasses.
     """
-    given = options(
-        {"output": output, "data": data, "device": device, "threads": threads, "memory": memory, "timeout": timeout}
-    )
-    return Finished(Path(output), program.call(["eval", str(file), *given, *settings(overrides)]))
+    return _Job(file, output, data, device, threads, memory, timeout, overrides).run("eval", {})
 
 
 def adopt(folder: StrPath, output: StrPath, *, variant: str | None = None, like: str | None = None) -> str:

@@ -86,6 +86,13 @@ class PluginError(AnyflowError):
     """A plugin is wrong, or crashed: ``death`` then names it."""
 
 
+class Cancelled(AnyflowError):
+    """The run was cancelled."""
+
+    def __init__(self, report: Mapping[str, Any] | None = None) -> None:
+        super().__init__(report or {"code": "cancelled", "message": "the run was cancelled", "exit_code": 1})
+
+
 def error_from_report(report: Mapping[str, Any]) -> AnyflowError:
     """The exception for an error of the program, by its exit code."""
     kinds: dict[int, type[AnyflowError]] = {1: RunError, 2: FilesError, 3: PluginError}

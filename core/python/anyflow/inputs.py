@@ -3,7 +3,7 @@
 import itertools
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from anyflow.arguments import StrPath
+from anyflow.output import Output
 
 #: Bytes of Arrow data per row group: what is held in memory at once, here and by a reader.
 _GROUP_BYTES = 32 << 20
@@ -62,18 +63,40 @@ def as_files(data: Data | None) -> Generator[list[str], None, None]:
         yield [str(file)]
 
 
-def as_table(data: Data) -> pa.Table:
-    """The rows in memory.
+def as_tables(data: Data) -> Iterator[pa.Table]:
+    """The rows one piece after another, with the columns of the first one and without views.
 
     Raises:
         TypeError: The data is nothing that `Data` names.
     """
+    opened = _opened(data)
+    batches = _batches(data) if opened is None else _at_least_one(opened.scanner().to_batches(), opened.schema)
+    schema: pa.Schema | None = None
+    for batch in batches:
+        schema = schema or _plain(batch.schema)
+        yield _table(batch, schema)
+
+
+def number_of_rows(data: Data) -> int | None:
+    """The number of rows, if it is known without reading them."""
+    opened = _opened(data)
+    if opened is not None:
+        return opened.count_rows()
+    if isinstance(data, ArrowStream | HuggingFaceDataset) and isinstance(data, Sized):
+        return len(data)
+    return None
+
+
+def _opened(data: Data) -> ds.Dataset | None:
+    """The Parquet files that the data names."""
+    if isinstance(data, Output):
+        return data.to_dataset()
     paths = _paths(data)
-    if paths is not None:
-        return ds.dataset(paths, format="parquet").to_table()
-    table = pa.Table.from_batches(list(_batches(data)))
-    schema = _plain(table.schema)
-    return table.select(schema.names).cast(schema)
+    if paths is None:
+        return None
+    if len(paths) == 1 and (Path(paths[0]) / "manifest.json").is_file():
+        return Output(paths[0]).to_dataset()
+    return ds.dataset(paths[0] if len(paths) == 1 else paths, format="parquet")
 
 
 def _paths(data: Data | None) -> list[str] | None:
@@ -90,7 +113,8 @@ def _batches(data: Any) -> Iterator[pa.RecordBatch]:
     if isinstance(data, HuggingFaceDataset):
         yield from _embedded(data)
     elif isinstance(data, ArrowStream):
-        yield from pa.RecordBatchReader.from_stream(data)
+        reader = pa.RecordBatchReader.from_stream(data)
+        yield from _at_least_one(reader, reader.schema)
     elif isinstance(data, Iterable):
         for batch in cast("Iterable[Any]", data):
             if not isinstance(batch, pa.RecordBatch):
@@ -98,6 +122,14 @@ def _batches(data: Any) -> Iterator[pa.RecordBatch]:
             yield batch
     else:
         raise TypeError(f"expected paths, Arrow data, a dataset or record batches, found {type(data).__name__}")
+
+
+def _at_least_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The batches; without any, one without rows, which names the columns."""
+    batches = iter(batches)
+    first = next(batches, None)
+    yield pa.RecordBatch.from_pylist([], schema=schema) if first is None else first
+    yield from batches
 
 
 def _embedded(data: HuggingFaceDataset) -> Iterator[pa.RecordBatch]:
@@ -128,7 +160,7 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[li
     size = 0
     for batch in batches:
         # Only then is its size known: views have none.
-        table = pa.Table.from_batches([batch]).select(schema.names).cast(schema)
+        table = _table(batch, schema)
         group.append(table)
         size += table.nbytes
         if size >= _GROUP_BYTES:
@@ -136,6 +168,11 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[li
             group, size = [], 0
     if group:
         yield group
+
+
+def _table(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    table = pa.Table.from_batches([batch])
+    return table if table.schema.equals(schema) else table.select(schema.names).cast(schema)
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

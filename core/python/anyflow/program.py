@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from anyflow.errors import AnyflowError, error_from_report
 
@@ -51,6 +51,41 @@ def environment() -> dict[str, str]:
     return variables
 
 
+class Running:
+    """A program that runs. It ends with this process, even if this process is killed.
+
+    Args:
+        arguments: The command and its arguments.
+        out: Its standard output, as for `subprocess.Popen`.
+        complaints: Its standard error.
+    """
+
+    def __init__(self, arguments: Sequence[str], out: int | IO[Any], complaints: int | IO[Any]) -> None:
+        # The program ends when the other end of its standard input is gone.
+        given, self._held = os.pipe()
+        try:
+            self.process = subprocess.Popen(
+                [program(), "--end-with-caller", *arguments],
+                env=environment(),
+                stdin=given,
+                stdout=out,
+                stderr=complaints,
+                encoding="utf-8",
+                errors="replace",
+                # Ctrl-C in a terminal would reach the program twice, and the second one kills its engine.
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._held)
+            raise
+        finally:
+            os.close(given)
+
+    def release(self) -> None:
+        """Ends the program if it still runs."""
+        os.close(self._held)
+
+
 def call(arguments: Sequence[str]) -> Any:
     """Runs a command and returns its result, the value of its JSON.
 
@@ -64,16 +99,19 @@ def call(arguments: Sequence[str]) -> Any:
         AnyflowError: The command failed.
     """
     code, out, complaints = _run([*arguments, "--json"])
-    try:
-        report: Any = json.loads(out) if out.strip() else None
-    except ValueError:
-        report = None
+    report = _parsed(out)
     # A result with another exit code than 0 is a finding, such as that of `doctor`.
-    if code != 0 and "error" in (report or {}):
-        raise error_from_report(report["error"])
-    if code != 0 and report is None:
-        raise error_from_report({"code": "usage", "message": _without_prefix(complaints), "exit_code": code})
+    if code != 0 and (report is None or "error" in report):
+        raise failure(code, out, complaints)
     return report
+
+
+def failure(code: int, out: str, complaints: str) -> AnyflowError:
+    """The exception for a program that failed, from its exit code and its output."""
+    report = _parsed(out)
+    if report is not None and "error" in report:
+        return error_from_report(report["error"])
+    return error_from_report({"code": "usage", "message": _without_prefix(complaints), "exit_code": code})
 
 
 def text(arguments: Sequence[str]) -> str:
@@ -84,28 +122,27 @@ def text(arguments: Sequence[str]) -> str:
     """
     code, out, complaints = _run(arguments)
     if code != 0:
-        raise error_from_report({"code": "usage", "message": _without_prefix(complaints), "exit_code": code})
+        raise failure(code, "", complaints)
     return out
 
 
-def _run(arguments: Sequence[str]) -> tuple[int, str, str]:
-    process = subprocess.Popen(
-        [program(), *arguments],
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        encoding="utf-8",
-        errors="replace",
-        # Ctrl-C in a terminal would reach the program twice, and the second one kills its engine.
-        start_new_session=True,
-    )
+def _parsed(out: str) -> Any:
     try:
-        out, complaints = process.communicate()
+        return json.loads(out) if out.strip() else None
+    except ValueError:
+        return None
+
+
+def _run(arguments: Sequence[str]) -> tuple[int, str, str]:
+    running = Running(arguments, subprocess.PIPE, subprocess.PIPE)
+    try:
+        out, complaints = running.process.communicate()
     except BaseException:
-        _end(process)
+        _end(running.process)
         raise
-    return process.returncode, out, complaints
+    finally:
+        running.release()
+    return running.process.returncode, out, complaints
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

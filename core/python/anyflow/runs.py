@@ -1,10 +1,12 @@
 """Runs a pipeline over rows."""
 
+import inspect
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from anyflow import program
 from anyflow.arguments import StrPath, options, settings
@@ -67,33 +69,66 @@ def run(
         PluginError: A plugin is wrong or crashed.
         RunError: The run failed for another reason.
     """
-    given = options(
-        {
-            "rows": rows,
-            "where": where,
-            "skip": skip,
-            "draws": draws,
-            "seed": seed,
-            "key": key,
-            "keep": None if keep is None else list(keep),
-            "shard_rows": shard_rows,
-            "file_size": file_size,
-            "batch_rows": batch_rows,
-            "max_failures": max_failures,
-            "device": device,
-            "threads": threads,
-            "memory": memory,
-            "timeout": timeout,
-        }
-    )
+    given: dict[str, object] = {
+        "rows": rows,
+        "where": where,
+        "skip": skip,
+        "draws": draws,
+        "seed": seed,
+        "key": key,
+        "keep": None if keep is None else list(keep),
+        "shard_rows": shard_rows,
+        "file_size": file_size,
+        "batch_rows": batch_rows,
+        "max_failures": max_failures,
+        "device": device,
+        "threads": threads,
+        "memory": memory,
+        "timeout": timeout,
+    }
     place = Path(tempfile.mkdtemp(prefix="anyflow-") if output is None else output)
     try:
         with as_files(data) as files:
-            inputs = [f"--input={file}" for file in files]
-            command = ["run", os.fspath(pipeline), *inputs, f"--output={place}"]
-            result = program.call([*command, *given, *settings(overrides)])
+            result = _call(pipeline, files, place, {**given, **overrides})
     except BaseException:
         if output is None:
             shutil.rmtree(place, ignore_errors=True)
         raise
     return Output(place, result=result, is_temporary=output is None)
+
+
+def run_share(
+    pipeline: StrPath, files: Sequence[str], output: StrPath, share: str, **options: object
+) -> Mapping[str, Any]:
+    """Does one share of the shards of a job, into a part of the output folder. `finish` makes one output of all parts.
+
+    Args:
+        pipeline: The YAML file.
+        files: Paths of Parquet files.
+        output: The output folder of the job.
+        share: ``"I/N"``: the I-th of N shares.
+        options: Those of `run`, of which ``batch_rows`` is needed.
+
+    Raises:
+        AnyflowError: As `run`.
+    """
+    return _call(pipeline, files, output, {"shards": share, **options})
+
+
+def finish(output: StrPath) -> Output:
+    """Makes one output of the parts of a job, which `anyflow.ray.run_job` or ``anyflow run --shards I/N`` wrote.
+
+    Raises:
+        FilesError: Parts are missing, or are of different jobs.
+    """
+    return Output(output, result=program.call(["finish", os.fspath(output)]))
+
+
+def _call(pipeline: StrPath, files: Sequence[str], output: StrPath, given: Mapping[str, object]) -> Mapping[str, Any]:
+    """Runs the command; what is no option of `run` is an override."""
+    known = {"shards", *inspect.signature(run).parameters}
+    chosen: dict[str, Any] = {name: value for name, value in given.items() if name in known}
+    overrides = {name: value for name, value in given.items() if name not in known}
+    inputs = [f"--input={file}" for file in files]
+    command = ["run", os.fspath(pipeline), *inputs, f"--output={os.fspath(output)}"]
+    return program.call([*command, *options(chosen), *settings(overrides)])

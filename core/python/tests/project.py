@@ -46,3 +46,30 @@ def variable(name: str, value: str) -> Generator[None, None, None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def own_engines() -> list[int]:
+    """The engines of this process, which its programs have started."""
+    engines = [process for process, _ in processes_with("anyflow-engine")]
+    return [child for front in children_of(os.getpid()) for child in children_of(front) if child in engines]
+
+
+def children_of(process: int) -> list[int]:
+    """The processes that a process has started."""
+    tasks = Path(f"/proc/{process}/task")
+    with contextlib.suppress(OSError):
+        return [int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()]
+    return []
+
+
+def processes_with(argument: str) -> list[tuple[int, str]]:
+    """The other processes whose command line contains a text: their ids and command lines."""
+    found: list[tuple[int, str]] = []
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
+        except OSError:
+            continue
+        if argument in line and folder.name != str(os.getpid()):
+            found.append((int(folder.name), line))
+    return found

@@ -1,17 +1,15 @@
 """What goes wrong is an exception with code, file, line and message."""
 
-import os
 import pickle
 import signal
 import subprocess
 import sys
 import time
 import unittest
-from pathlib import Path
 
 import anyflow
 import pyarrow.parquet as pq
-from project import NUMBERS, copied, variable
+from project import NUMBERS, copied, processes_with, variable
 
 MODEL = """anyflow: 1
 name: m
@@ -126,21 +124,8 @@ anyflow.run(sys.argv[1], batches, sys.argv[2], threads=1, shard_rows=64, batch_r
             process.send_signal(signal.SIGINT)
             _, complaints = process.communicate(timeout=60)
             self.assertIn("KeyboardInterrupt", complaints)
-            self.assertEqual(_processes_with(str(project)), [])
+            self.assertEqual(processes_with(str(project)), [])
             self.assertFalse((out / "manifest.json").exists())
-
-
-def _processes_with(argument: str) -> list[str]:
-    """The processes whose command line contains a text."""
-    found: list[str] = []
-    for folder in Path("/proc").iterdir():
-        try:
-            line = (folder / "cmdline").read_text() if folder.name.isdigit() else ""
-        except OSError:
-            continue
-        if argument in line and folder.name != str(os.getpid()):
-            found.append(line)
-    return found
 
 
 if __name__ == "__main__":

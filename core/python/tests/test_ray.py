@@ -1,14 +1,23 @@
 """A local Ray cluster with two workers maps rows as the command line does."""
 
+import contextlib
 import os
+import random
+import signal
+import sys
+import threading
+import time
 import unittest
+from collections.abc import Generator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyflow
 import anyflow.ray
 import pyarrow as pa
-from project import needs
-
+import pyarrow.parquet as pq
+from project import children_of, needs, processes_with
 
 #: Draws and speaks a digit; the noise of a row makes each another.
 PIPELINE = anyflow.PIPELINES / "mld/label-to-image-audio.yaml"
@@ -42,16 +51,29 @@ class Batches(unittest.TestCase):
         self.assertEqual(made["id"].to_pylist(), [0])
 
 
+@contextlib.contextmanager
+def cluster() -> Generator[None, None, None]:
+    """A local cluster with two workers, which find the package and the programs as this process does."""
+    import ray
+
+    named = ("ANYFLOW_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
+    variables = {name: value for name, value in os.environ.items() if name.startswith(named)}
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 @needs("ray")
 class Cluster(unittest.TestCase):
     def test_actors_make_the_rows_of_the_command_line(self) -> None:
-        import ray
         import ray.data
 
-        variables = {name: value for name, value in os.environ.items() if name.startswith(("ANYFLOW_", "PYTHONPATH"))}
-        ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
-        try:
-            mapped = ray.data.from_arrow(rows(32)).map_batches(
+        with cluster():
+            # A block for each batch, so that both workers have work.
+            blocks = ray.data.from_arrow([rows(32).slice(at, 8) for at in range(0, 32, 8)])
+            mapped = blocks.map_batches(
                 anyflow.ray.Anyflow,
                 fn_constructor_args=[str(PIPELINE)],
                 fn_constructor_kwargs=OPTIONS,
@@ -59,11 +81,69 @@ class Cluster(unittest.TestCase):
                 batch_size=8,
                 concurrency=2,
             )
-            made = pa.table(mapped.to_pandas()).sort_by("id")
-        finally:
-            ray.shutdown()
+            made = pa.concat_tables(mapped.iter_batches(batch_size=None, batch_format="pyarrow")).sort_by("id")
         whole = anyflow.run(PIPELINE, rows(32), shard_rows=8, **OPTIONS).to_table()
-        self.assertTrue(made.select(whole.column_names).to_pylist() == whole.to_pylist())
+        self.assertEqual(made.schema.names, whole.schema.names)
+        self.assertTrue(made.equals(whole), "byte for byte")
+
+
+@needs("ray")
+class Jobs(unittest.TestCase):
+    """Jobs on a cluster whose workers are killed. `ANYFLOW_KILLS` is their number."""
+
+    KILLS = int(os.environ.get("ANYFLOW_KILLS", "3"))
+
+    def test_killed_workers_lose_no_row_and_repeat_none(self) -> None:
+        with TemporaryDirectory() as folder, cluster():
+            data, out, whole = Path(folder) / "rows.parquet", Path(folder) / "out", Path(folder) / "whole"
+            pq.write_table(rows(64 * self.KILLS), data)
+            killer = Killer(self.KILLS)
+            options: dict[str, Any] = {"shard_rows": 8, **OPTIONS}
+            made = anyflow.ray.run_job(PIPELINE, data, out, parts=self.KILLS + 3, retries=-1, **options)
+            spared = killer.end()
+            expected = anyflow.run(PIPELINE, data, whole, **options)
+            print(f"{self.KILLS - spared} workers killed, {len(made)} rows", file=sys.stderr)
+            self.assertEqual(spared, 0, "the job ends before all workers are killed")
+            self.assertEqual(made.to_table()["id"].to_pylist(), list(range(64 * self.KILLS)))
+            self.assertEqual(made.failures.num_rows, 0)
+            ours, theirs = ([file.read_bytes() for file in output.files] for output in (made, expected))
+            self.assertTrue(ours == theirs, "the files of both are the same, byte for byte")
+            again = anyflow.ray.run_job(PIPELINE, data, out, parts=self.KILLS + 3, **options)
+            self.assertEqual(len(again), len(made))
+
+    def test_mistakes_are_told(self) -> None:
+        with TemporaryDirectory() as folder, cluster(), self.assertRaises(anyflow.FilesError) as caught:
+            anyflow.ray.run_job(PIPELINE, Path(folder) / "absent.parquet", Path(folder) / "out", parts=2)
+        self.assertIn("absent.parquet", str(caught.exception))
+
+
+class Killer:
+    """Kills workers while they run a task, each up to two seconds after the program began."""
+
+    def __init__(self, kills: int) -> None:
+        self._left = kills
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+        self._thread.start()
+
+    def end(self) -> int:
+        """Ends, and returns how many workers were to be killed and are not."""
+        self._is_over.set()
+        self._thread.join()
+        return self._left
+
+    def _work(self) -> None:
+        deaths: dict[int, float] = {}
+        while self._left and not self._is_over.wait(0.02):
+            # Ray names a worker after its task; the program that it starts shows that the task has begun.
+            busy = [worker for worker, _ in processes_with("ray::anyflow") if children_of(worker)]
+            for worker in busy:
+                death = deaths.setdefault(worker, time.monotonic() + random.uniform(0, 2))
+                if self._left and time.monotonic() > death:
+                    del deaths[worker]
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(worker, signal.SIGKILL)
+                        self._left -= 1
 
 
 if __name__ == "__main__":

@@ -230,7 +230,8 @@ impl Queue {
         let request: RunRequest =
             serde_json::from_str(&run.request).map_err(|error| ("internal".to_string(), error.to_string()))?;
         let plan = request.plan(pipeline).map_err(|error| (error.code, error.text))?;
-        Ok(RowsCall { plan: RunPlan::clone(&plan), rows: run.rows, bytes: 0, preview_steps: request.preview_steps })
+        let preview_steps = request.preview_steps;
+        Ok(RowsCall { plan: RunPlan::clone(&plan), rows: run.rows, bytes: 0, preview_steps, first_row: 0, key: None })
     }
 
     /// Tells the followers of a run what the engine tells.

@@ -6,6 +6,7 @@ use anyflow_plan::{FileKind, Format, explain};
 use clap::ValueEnum;
 
 use super::plugins;
+use super::run::compile_pipeline;
 use crate::compiled::Recognised;
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
@@ -25,6 +26,9 @@ pub struct Args {
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
     #[arg(long, value_name = "A.B=C")]
     set: Vec<String>,
+    /// Seed of a pipeline's noise, in place of the file's seeds, as for `anyflow run`
+    #[arg(long, value_name = "N", conflicts_with = "data")]
+    seed: Option<u64>,
     /// Folder of the datasets that a training or evaluation names [default: the file's folder]
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -53,7 +57,10 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         return Err(CliError::Usage(format!("{} is a model; name a pipeline that uses it", args.file.display())));
     }
     let plugins = plugins(console)?;
-    let compiled = file.compile(&plugins, &args.set, args.data.as_deref())?;
+    let compiled = match args.seed {
+        Some(_) => compile_pipeline(file, &args.set, args.seed, &plugins)?,
+        None => file.compile(&plugins, &args.set, args.data.as_deref())?,
+    };
     compiled.warn(console);
     let catalog = plugins.catalog();
     let format = match args.format {

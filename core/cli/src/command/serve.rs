@@ -7,11 +7,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyflow_plan::plan::PLAN_FORMAT;
 use anyflow_plan::service::ServeOrder;
 use anyflow_server::{EngineEnd, JobsConfig, Limits, Server, ServerConfig, StartEngine, Token, serve};
 use serde_json::json;
 
+use super::engine::EngineOptions;
 use super::plugins;
 use crate::console::{CommandResult, Console};
 use crate::engine;
@@ -66,21 +66,8 @@ pub struct Args {
     /// Maximum rows of a job
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     max_job_rows: u64,
-    /// Device: cpu, cuda or cuda:N
-    #[arg(long, default_value = "cpu")]
-    device: String,
-    /// Number of threads [default: all cores]
-    #[arg(long)]
-    threads: Option<u32>,
-    /// Memory of all loaded models together, e.g. 4G [default: a quarter of the machine's]
-    #[arg(long, value_name = "SIZE", value_parser = order::size)]
-    memory: Option<u64>,
-    /// Maximum rows per network call
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    batch_rows: Option<u32>,
-    /// Restart the engine if a call into a plugin takes more seconds [default: no limit]
-    #[arg(long, value_name = "SECONDS", value_parser = order::seconds)]
-    timeout: Option<f64>,
+    #[command(flatten)]
+    engine: EngineOptions,
 }
 
 /// Serves until the user interrupts it.
@@ -100,7 +87,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         token: args.token_file.as_deref().map(Token::read).transpose()?,
         limits: args.limits(),
         state: args.state()?,
-        engine: args.engine()?,
+        engine: args.engine.order(String::new())?,
     };
     let own = *console;
     let listening = Box::new(move |address: SocketAddr| {
@@ -143,20 +130,7 @@ impl Args {
             folder: self.jobs.clone().unwrap_or_else(|| state.join("jobs")),
             most_rows: self.max_job_rows,
             most_waiting: self.max_queue,
-            command: job::command(self)?,
-        })
-    }
-
-    fn engine(&self) -> Result<ServeOrder> {
-        Ok(ServeOrder {
-            format: PLAN_FORMAT,
-            socket: String::new(),
-            device: self.device.clone(),
-            threads: order::threads(self.threads),
-            memory_bytes: self.memory,
-            batch_rows: self.batch_rows,
-            timeout_seconds: self.timeout,
-            plugins_allowed: order::plugins_allowed()?,
+            command: job::command(&self.engine)?,
         })
     }
 }

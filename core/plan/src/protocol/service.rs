@@ -62,9 +62,14 @@ pub struct RowsCall {
     /// Number of rows.
     pub rows: u64,
     /// Bytes after this frame: the rows as an Arrow IPC stream with the columns that the pipeline reads; 0 for a pipeline
-    /// without inputs. Cells hold the bytes of their files. A column `id` has the keys of the rows, which otherwise have
-    /// their numbers.
+    /// without inputs. Cells hold the bytes of their files.
     pub bytes: u64,
     /// Steps of a sampler from one preview to the next; 0 for no previews.
     pub preview_steps: u32,
+    /// Number of the first row: that of a client's whole data, of which these rows may be a part.
+    #[serde(default)]
+    pub first_row: u64,
+    /// Column with the keys of the rows. By default `id` if there is one; rows without a key have their number as key.
+    #[serde(default)]
+    pub key: Option<String>,
 }

@@ -22,6 +22,10 @@ pub struct ClientRows<'a> {
     pub plan: &'a RunPlan,
     /// Number of rows.
     pub rows: u64,
+    /// Number of the first one.
+    pub first_row: u64,
+    /// Column of row keys, if the client names one.
+    pub key: Option<&'a str>,
     /// The rows; `None` for a pipeline without inputs.
     pub input: Option<&'a RecordBatch>,
     /// Codec of each stream and prompt.
@@ -77,6 +81,9 @@ pub fn run_rows(rows: &ClientRows<'_>, events: &Events) -> Result<RowsDone> {
 impl ClientRows<'_> {
     fn check(&self) -> Result<()> {
         let refuse = |text: String| Err(RunError::Data(text));
+        if self.first_row.checked_add(self.rows).is_none() {
+            return refuse(format!("{} rows from number {} on exceed 64 bits", self.rows, self.first_row));
+        }
         match self.input {
             Some(_) if self.plan.inputs.is_empty() => refuse(format!("pipeline {} has no inputs", self.plan.name)),
             None if !self.plan.inputs.is_empty() => refuse(format!("pipeline {} has inputs", self.plan.name)),
@@ -88,13 +95,14 @@ impl ClientRows<'_> {
     }
 
     fn micro_batch(&self, first: u64, rows: u64) -> Result<MicroBatch> {
-        let numbers: Vec<u64> = (first..first + rows).collect();
+        let number = self.first_row + first;
+        let numbers: Vec<u64> = (number..number + rows).collect();
         let Some(input) = self.input else {
             let keys = numbers.iter().map(|row| RowKey::new(format!("#{row}"))).collect();
             return Ok(MicroBatch::new(numbers, keys, None));
         };
         let part = input.slice(first as usize, rows as usize);
-        let keys = row_keys(&part, None, numbers.iter().copied())?;
-        Ok(MicroBatch::new(numbers, keys, Some(RowBatch { first_row: first, rows: part, unreadable: Vec::new() })))
+        let keys = row_keys(&part, self.key, numbers.iter().copied())?;
+        Ok(MicroBatch::new(numbers, keys, Some(RowBatch { first_row: number, rows: part, unreadable: Vec::new() })))
     }
 }

@@ -114,6 +114,8 @@ impl Service {
         let rows = ClientRows {
             plan: &call.plan,
             rows: call.rows,
+            first_row: call.first_row,
+            key: call.key.as_deref(),
             input: input.as_ref(),
             codecs: &model.codecs,
             networks: &model.networks,

@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyflow_server::{JobCommand, JobLaunch};
 
-use super::Args;
 use crate::allow;
+use crate::command::engine::EngineOptions;
 use crate::error::{CliError, Result};
 use crate::order;
 
@@ -13,13 +13,13 @@ use crate::order;
 ///
 /// # Errors
 /// The system does not tell the path of this program.
-pub fn command(args: &Args) -> Result<JobCommand> {
+pub fn command(options: &EngineOptions) -> Result<JobCommand> {
     let program = std::env::current_exe().map_err(CliError::internal)?;
-    let mut shared: Vec<String> = vec!["--device".into(), args.device.clone()];
-    shared.extend(["--threads".into(), order::threads(args.threads).to_string()]);
+    let mut shared: Vec<String> = vec!["--device".into(), options.device.clone()];
+    shared.extend(["--threads".into(), order::threads(options.threads).to_string()]);
     let numbers = [
-        ("--batch-rows", args.batch_rows.map(|rows| rows.to_string())),
-        ("--timeout", args.timeout.map(|seconds| seconds.to_string())),
+        ("--batch-rows", options.batch_rows.map(|rows| rows.to_string())),
+        ("--timeout", options.timeout.map(|seconds| seconds.to_string())),
     ];
     for (name, value) in numbers {
         shared.extend(value.into_iter().flat_map(|value| [name.to_string(), value]));

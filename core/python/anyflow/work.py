@@ -1,0 +1,210 @@
+"""A run in the engine: several parts of its rows are there at a time, so that one is read while another is computed."""
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from anyflow.errors import Cancelled, FilesError
+from anyflow.following import Bar, Progress
+from anyflow.inputs import Data, number_of_rows
+from anyflow.made import Made, Preview, concatenated, joined, opened, previewed
+from anyflow.parts import Columns, Part, parts_of
+from anyflow.service import Call, Service
+
+#: Parts in the engine at a time.
+_MOST_PARTS = 4
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run."""
+
+    #: Returns the plan of the pipeline.
+    plan: Callable[[], Mapping[str, Any]]
+    data: Data | None
+    rows: int | None = None
+    key: str | None = None
+    keep: Sequence[str] | None = None
+    progress: bool | Callable[[Progress], None] = False
+    on_preview: Callable[[Preview], None] | None = None
+    preview_steps: int = 10
+
+
+@dataclass
+class _Done:
+    """A part that is done."""
+
+    table: pa.Table
+    failures: Sequence[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
+
+
+class Run:
+    """Rows on their way through the engine: ``result()`` and ``await`` wait for them, ``cancel()`` ends them.
+
+    `Engine.submit` makes it.
+    """
+
+    def __init__(self, service: Service, request: Request) -> None:
+        self._service = service
+        self._request = request
+        self._future: Future[Made] = Future()
+        self._lock = threading.Lock()
+        self._calls: list[Call] = []
+        self._is_cancelled = False
+        self._telling = threading.Lock()
+        threading.Thread(target=self._work, name="anyflow-run", daemon=True).start()
+
+    def result(self, timeout: float | None = None) -> Made:
+        """Waits for the rows. An interrupt (Ctrl-C) cancels the run.
+
+        Raises:
+            AnyflowError: The run failed; see the subclasses.
+            Cancelled: By `cancel`.
+            TimeoutError: The rows take longer than ``timeout`` seconds. They go on.
+        """
+        try:
+            return self._future.result(timeout)
+        except KeyboardInterrupt:
+            self.cancel()
+            raise
+
+    def cancel(self) -> None:
+        """Cancels the run: its rows leave the engine before their next step. A run that is done stays so."""
+        with self._lock:
+            self._is_cancelled = True
+            for call in self._calls:
+                call.cancel()
+
+    def done(self) -> bool:
+        """True if the run has ended in any way."""
+        return self._future.done()
+
+    def __await__(self) -> Generator[Any, None, Made]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Made:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(_: Future[Made]) -> None:
+            # The loop may be closed meanwhile.
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(ended.set)
+
+        self._future.add_done_callback(tell)
+        try:
+            await ended.wait()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+        return self._future.result()
+
+    def _work(self) -> None:
+        try:
+            self._future.set_result(self._run())
+        except BaseException as error:
+            self._future.set_exception(error)
+
+    def _run(self) -> Made:
+        request = self._request
+        plan = request.plan()
+        _refuse_missing(plan, request)
+        started = time.perf_counter()
+        known = request.rows if request.data is None else number_of_rows(request.data)
+        total = known if known is None or request.rows is None else min(known, request.rows)
+        nodes = [step["node"] for step in plan["steps"] if step["op"] == "diffuse"]
+        with Bar(request.progress, plan["name"], total, nodes) as bar:
+            done = self._parts(plan, bar)
+        failures = [failure for part in done for failure in part.failures]
+        table = concatenated(part.table for part in done)
+        seconds = time.perf_counter() - started
+        return Made(table, failures, {"rows": table.num_rows, "failed": len(failures), "seconds": seconds})
+
+    def _parts(self, plan: Mapping[str, Any], bar: Bar) -> list[_Done]:
+        """Runs the parts, in order."""
+        request = self._request
+        done: list[_Done] = []
+        waiting: deque[Future[_Done]] = deque()
+        columns: Columns | None = None
+        with ThreadPoolExecutor(_MOST_PARTS, "anyflow-part") as pool:
+            try:
+                for part in parts_of(request.data, request.rows):
+                    if part.table is not None and columns is None:
+                        columns = Columns(plan, part.table, request.key, request.keep)
+                    if len(waiting) == _MOST_PARTS:
+                        done.append(waiting.popleft().result())
+                    waiting.append(pool.submit(self._part, plan, columns, part, bar))
+                done.extend(future.result() for future in waiting)
+            except BaseException:
+                # The other parts are of no use.
+                self.cancel()
+                raise
+        return done
+
+    def _part(self, plan: Mapping[str, Any], columns: Columns | None, part: Part, bar: Bar) -> _Done:
+        request = self._request
+        rows = columns.read(part.table) if columns is not None and part.table is not None else None
+        wanted = {
+            "call": "run",
+            "plan": plan,
+            "rows": part.rows,
+            "bytes": 0 if rows is None else rows.size,
+            "preview_steps": 0 if request.on_preview is None else request.preview_steps,
+            "first_row": part.first,
+            "key": None if columns is None else columns.key,
+        }
+
+        def heard(event: Mapping[str, Any], attached: pa.Buffer | None) -> None:
+            self._hear(event, attached, part, bar)
+
+        with self._call() as call:
+            answer = call.make(plan["format"], wanted, heard, rows)
+        assert answer.rows is not None, "the engine sent no rows"
+        failures = answer.result["failures"]
+        kept: pa.Table | None = None
+        if columns is not None and part.table is not None:
+            kept = columns.kept(part.table, {failure["row"] - part.first for failure in failures})
+        with self._telling:
+            bar.complete(part.first, part.rows)
+        return _Done(joined(kept, opened(answer.rows)), failures)
+
+    def _hear(self, event: Mapping[str, Any], attached: pa.Buffer | None, part: Part, bar: Bar) -> None:
+        with self._telling:
+            if event["event"] == "step":
+                bar.step(part.first, event)
+            elif event["event"] == "preview" and self._request.on_preview is not None and attached is not None:
+                self._request.on_preview(previewed(event, attached))
+
+    @contextlib.contextmanager
+    def _call(self) -> Generator[Call, None, None]:
+        """A call that `cancel` cancels."""
+        call = Call(self._service)
+        with self._lock:
+            if self._is_cancelled:
+                raise Cancelled()
+            self._calls.append(call)
+        try:
+            yield call
+        finally:
+            with self._lock:
+                self._calls.remove(call)
+
+
+def _refuse_missing(plan: Mapping[str, Any], request: Request) -> None:
+    """The number of rows must follow from the data, or be given."""
+    if request.data is None and plan["inputs"]:
+        text = f"pipeline {plan['name']} reads rows; give it data"
+    elif request.data is not None and not plan["inputs"]:
+        text = f"pipeline {plan['name']} has no inputs; give it the number of rows in place of data"
+    elif request.data is None and request.rows is None:
+        text = f"pipeline {plan['name']} has no inputs; give it a number of rows"
+    else:
+        return
+    raise FilesError({"code": "usage", "message": text, "exit_code": 2})
