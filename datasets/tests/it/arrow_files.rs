@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyflow_datasets::{ColumnTypes, DatasetError, Feature, ImportSource};
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{Array, ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 
