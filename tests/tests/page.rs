@@ -126,8 +126,9 @@ fn every_kind_of_pipeline_runs_from_the_page() {
     browser.wait(&format!("{} === 1", shown("img")));
 
     // The command repeats the run.
-    let command =
-        browser.value(&format!("[...{CARD}.querySelectorAll('button')].map(button => button.textContent).join()"));
+    let buttons = format!("[...{CARD}.querySelectorAll('button')].map(button => button.textContent).join()");
+    browser.wait(&format!("!{buttons}.includes('Cancel')"));
+    let command = browser.value(&buttons);
     for button in ["Download Parquet", "Copy command", "Copy YAML", "Download input", "Use its options"] {
         assert!(command.as_str().unwrap().contains(button), "{button} is missing in {command}");
     }

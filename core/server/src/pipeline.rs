@@ -6,6 +6,7 @@ use anyflow_config::{Kinds, Sampler};
 use anyflow_datasets::Feature;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::plan::{Component, Form, Op, RunPlan, Step, Type};
+use anyflow_plan::seeds::{self, Drawing};
 use indexmap::IndexMap;
 use serde_json::{Value, json};
 
@@ -81,11 +82,21 @@ pub struct PlanRefused {
 }
 
 impl Pipeline {
-    /// The plan with changes.
+    /// The plan with changes. Plans that differ in nothing but the seed are compiled once.
     ///
     /// # Errors
     /// The changed pipeline is wrong.
-    pub fn plan_of(&self, changes: &RunChanges) -> Result<Arc<RunPlan>, PlanRefused> {
+    pub fn plan_of(&self, changes: &RunChanges) -> Result<RunPlan, PlanRefused> {
+        let RunChanges { seed, set, without } = changes;
+        let base = self.compiled(&RunChanges { seed: None, set: set.clone(), without: without.clone() })?;
+        let mut plan = RunPlan::clone(&base);
+        if let Some(seed) = seed {
+            set_seeds(&mut plan, *seed, set);
+        }
+        Ok(plan)
+    }
+
+    fn compiled(&self, changes: &RunChanges) -> Result<Arc<RunPlan>, PlanRefused> {
         let plans = || self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = plans().get(changes) {
             return Ok(plan.clone());
@@ -200,6 +211,21 @@ fn typed(name: &str, kind: &Type) -> Value {
         shown["feature"] = feature.as_str().into();
     }
     shown
+}
+
+/// Replaces the seeds of a plan, as `--seed` of `anyflow run` does. Those that a change sets stay.
+fn set_seeds(plan: &mut RunPlan, seed: u64, set: &[String]) {
+    let nodes: Vec<String> =
+        plan.steps.iter().filter(|step| step.op.diffusion().is_some()).map(|step| step.node.clone()).collect();
+    let drawing: Vec<Drawing> = nodes.iter().map(|node| Drawing { node, written: None }).collect();
+    let new = seeds::of_nodes(seed, &drawing);
+    let diffusions = plan.steps.iter_mut().filter_map(|step| step.op.diffusion_mut());
+    for ((diffusion, node), new) in diffusions.zip(&nodes).zip(new) {
+        let key = format!("{}.seed=", node.replace('/', ".with."));
+        if !set.iter().any(|change| change.starts_with(&key)) {
+            diffusion.seed = new;
+        }
+    }
 }
 
 /// A node that samples.

@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyflow_plan::event::Event;
-use anyflow_plan::plan::RunPlan;
 use anyflow_plan::service::{RowsCall, ServiceCall};
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
@@ -231,7 +230,7 @@ impl Queue {
             serde_json::from_str(&run.request).map_err(|error| ("internal".to_string(), error.to_string()))?;
         let plan = request.plan(pipeline).map_err(|error| (error.code, error.text))?;
         let preview_steps = request.preview_steps;
-        Ok(RowsCall { plan: RunPlan::clone(&plan), rows: run.rows, bytes: 0, preview_steps, first_row: 0, key: None })
+        Ok(RowsCall { plan, rows: run.rows, bytes: 0, preview_steps, first_row: 0, key: None })
     }
 
     /// Tells the followers of a run what the engine tells.

@@ -1,7 +1,5 @@
 //! What a client asks for, checked before anything is stored.
 
-use std::sync::Arc;
-
 use anyflow_plan::plan::RunPlan;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -107,7 +105,7 @@ impl RunRequest {
     ///
     /// # Errors
     /// `ApiError`: a change is not allowed, or the changed pipeline is wrong.
-    pub fn plan(&self, pipeline: &Pipeline) -> Result<Arc<RunPlan>, ApiError> {
+    pub fn plan(&self, pipeline: &Pipeline) -> Result<RunPlan, ApiError> {
         self.changes().plan(pipeline)
     }
 
@@ -132,7 +130,7 @@ impl Changes<'_> {
     ///
     /// # Errors
     /// A change is not allowed, or the changed pipeline is wrong.
-    pub fn plan(&self, pipeline: &Pipeline) -> Result<Arc<RunPlan>, ApiError> {
+    pub fn plan(&self, pipeline: &Pipeline) -> Result<RunPlan, ApiError> {
         pipeline.plan_of(&self.checked(pipeline)?).map_err(|refused| ApiError::bad(&refused.code, refused.text))
     }
 

@@ -60,9 +60,10 @@ impl Spectrum {
             bins[0].im = 0.0;
             bins[BINS - 1].im = 0.0;
             self.inverse.process_with_scratch(&mut bins, &mut frame, &mut scratch).map_err(failed)?;
-            for (i, (value, window)) in frame.iter().zip(&self.window).enumerate() {
-                sound[start + i] += value * window * Self::SCALE / FRAME as f32;
-                weights[start + i] += window * window;
+            let sums = sound[start..start + FRAME].iter_mut().zip(&mut weights[start..start + FRAME]);
+            for ((sample, weight), (value, window)) in sums.zip(frame.iter().zip(&self.window)) {
+                *sample += value * window * Self::SCALE / FRAME as f32;
+                *weight += window * window;
             }
         }
         for (sample, weight) in sound.iter_mut().zip(weights) {

@@ -100,7 +100,7 @@ impl Op {
     }
 
     /// As [`Op::diffusion`], to change it.
-    pub(crate) fn diffusion_mut(&mut self) -> Option<&mut Diffusion> {
+    pub fn diffusion_mut(&mut self) -> Option<&mut Diffusion> {
         match self {
             Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => Some(diffusion),
             _ => None,

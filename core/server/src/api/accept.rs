@@ -69,7 +69,7 @@ pub async fn json_of<T: DeserializeOwned>(app: &App, request: Request) -> Result
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", format!("send `{JSON}`")));
     }
     let body = axum::body::to_bytes(request.into_body(), app.queue.queue.limits.upload_bytes);
-    let body = tokio::time::timeout(BODY_TIME, body).await.map_err(late)?.map_err(|_| too_large(app))?;
+    let body = tokio::time::timeout(BODY_TIME, body).await.map_err(late)?.map_err(|error| unread(app, &error))?;
     parsed(&body)
 }
 
@@ -96,7 +96,7 @@ async fn read(app: &App, request: Request) -> Result<Asked, ApiError> {
     match media_of(&request).as_str() {
         JSON => {
             let body = axum::body::to_bytes(request.into_body(), app.queue.queue.limits.upload_bytes).await;
-            let body = body.map_err(|_| too_large(app))?;
+            let body = body.map_err(|error| unread(app, &error))?;
             Ok(Asked { request: parsed(&body)?, form: FormCells::new() })
         }
         "multipart/form-data" => {
@@ -112,7 +112,9 @@ async fn read(app: &App, request: Request) -> Result<Asked, ApiError> {
 
 async fn form_of(mut form: Multipart) -> Result<Asked, ApiError> {
     let unreadable = |error: axum::extract::multipart::MultipartError| {
-        ApiError::new(error.status(), "form", format!("the form cannot be read: {}", error.body_text()))
+        // A connection that ends within the form counts as a fault of the server there.
+        let status = if error.status().is_server_error() { StatusCode::BAD_REQUEST } else { error.status() };
+        ApiError::new(status, "form", format!("the form cannot be read: {}", error.body_text()))
     };
     let mut request = None;
     let mut cells = FormCells::new();
@@ -138,7 +140,10 @@ fn parsed<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad("json", format!("cannot read the request: {error}")))
 }
 
-pub fn too_large(app: &App) -> ApiError {
+fn unread(app: &App, error: &axum::Error) -> ApiError {
+    if !error.to_string().contains("length limit") {
+        return ApiError::bad("body", "the request ended before its body was complete".into());
+    }
     let text = format!("the request has more than {} bytes", app.queue.queue.limits.upload_bytes);
     ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", text)
 }

@@ -6,8 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use anyflow_datasets::Dataset;
 use serde::Serialize;
 
-use crate::ServerError;
 use crate::api_error::ApiError;
+use crate::error::ServerError;
 use crate::redact::Redaction;
 
 /// Folders within each other that a list shows.
@@ -56,7 +56,7 @@ impl DataFolder {
     /// There is no such dataset.
     pub fn find(&self, name: &str) -> Result<PathBuf, ApiError> {
         let missing = || {
-            let text = format!("this server has no dataset `{name}`; /v1/datasets lists them");
+            let text = format!("this server has no dataset `{name}`; name one of its list");
             ApiError::missing("unknown-dataset", text)
         };
         let path = Path::new(name);

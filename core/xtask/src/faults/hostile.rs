@@ -24,10 +24,10 @@ use crate::workspace::Workspace;
 
 /// Time limit of an answer, in seconds.
 const SECONDS: f64 = 20.0;
-/// Tries before memory is read for the first time: every model is loaded by then.
-const WARM_UP: u64 = 40;
-/// How many MB the server and the engine may grow afterwards. Uploads of any size pass, so the allocators keep some.
-const GROWTH: [f64; 2] = [64.0, 256.0];
+/// The share of the tries after which memory is read for the first time: the allocators have met uploads of all sizes by then.
+const WARM_UP: u64 = 4;
+/// How many MB the server and the engine may grow afterwards. Few tries do not warm them up.
+const GROWTH: [f64; 2] = [32.0, 192.0];
 
 /// A pipeline that reads one input.
 pub struct Target {
@@ -121,6 +121,7 @@ struct Hostile {
     /// Paths that no answer may tell.
     secrets: Vec<String>,
     memory: Mutex<Option<[f64; 2]>>,
+    warm_up: u64,
     _state: tempfile::TempDir,
 }
 
@@ -129,7 +130,7 @@ struct Hostile {
 /// # Errors
 /// The server cannot be started.
 pub fn all(crowd: &Crowd<'_>, workspace: &Workspace, programs: &Path, tries: u64) -> Result<Tally> {
-    let hostile = Hostile::start(workspace, programs)?;
+    let hostile = Hostile { warm_up: tries / WARM_UP, ..Hostile::start(workspace, programs)? };
     let mut tally = crowd.all(Goal::Tries(tries), |_, number, random| hostile.attempt(number, random))?;
     tally.add(tries, hostile.survived()?);
     Ok(tally)
@@ -144,7 +145,15 @@ impl Hostile {
         let service = Service::start(&mut command)?;
         let secrets = [workspace.root.as_path(), state.path()].map(|path| format!("{}/", path.display())).into();
         let uploads = uploads(&workspace.root.join("tests/corpus"))?;
-        Ok(Hostile { engine: service.engine(), service, uploads, secrets, memory: Mutex::default(), _state: state })
+        Ok(Hostile {
+            engine: service.engine(),
+            service,
+            uploads,
+            secrets,
+            memory: Mutex::default(),
+            warm_up: 0,
+            _state: state,
+        })
     }
 
     fn attempt(&self, number: u64, random: &mut Random) -> Result<Trial> {
@@ -158,7 +167,7 @@ impl Hostile {
         trial.count(format!("answer {status}"), 1);
         let wrong = self.judged(&outcome, begin.elapsed().as_secs_f64())?;
         trial.wrong(wrong.map(|wrong| format!("{}: {wrong}", outcome.about)));
-        if number == WARM_UP {
+        if number == self.warm_up {
             *self.memory.lock().unwrap_or_else(PoisonError::into_inner) = self.resident();
         }
         Ok(trial)

@@ -1,6 +1,7 @@
 //! Diffusions that a client follows: steps, previews, and an early end.
 
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use anyflow_diffusion::{Followed, Request, Sampled, SampledStep};
 use anyflow_plan::after;
@@ -13,6 +14,10 @@ use crate::events::Events;
 use crate::run::decode::DecodeStage;
 use crate::run::output_rows::{OutputRows, encoded};
 use crate::{Result, RunError};
+
+/// The shortest time between two steps that are told without a preview: telling one costs more than a step of a small
+/// network.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// How a client follows its rows.
 #[derive(Clone, Copy)]
@@ -49,9 +54,13 @@ impl Compute<'_> {
         let shown = after(self.plan, index);
         let every = if shown.is_some() { follow.preview_steps } else { 0 };
         let mut ticket = self.networks.engine().submit_followed(request, every).map_err(RunError::diffusion(node))?;
+        let mut told: Option<Instant> = None;
         loop {
             match ticket.follow(follow.stop) {
+                Followed::Step(step)
+                    if step.predicted.is_empty() && told.is_some_and(|told| told.elapsed() < PAUSE) => {}
                 Followed::Step(step) => {
+                    told = Some(Instant::now());
                     let (first_row, rows) = (batch.first_row() + step.first_row as u64, step.rows as u64);
                     let (done, steps) = (step.step as u64, step.steps as u64);
                     self.events.step(Event::Step { node: node.clone(), first_row, rows, step: done, steps });
