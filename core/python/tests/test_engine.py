@@ -192,6 +192,28 @@ class Asynchronous(Case):
             runs[0].result(60)
 
 
+@needs("polars")
+class Polars(Case):
+    def test_frames_in_and_out(self) -> None:
+        import polars
+
+        made = self.engine.run(vectors(), polars.DataFrame(labels(3))).to_polars()
+        self.assertEqual(made.height, 3)
+        self.assertEqual(made["word"].to_list(), ["w0", "w1", "w2"])
+
+
+@needs("datasets")
+class HuggingFace(Case):
+    def test_a_dataset_with_images(self) -> None:
+        made = self.engine.run(JOINT, rows=2, joint__sampler__steps=2)
+        spoken = self.engine.run(anyflow.PIPELINES / "mld/image-to-audio.yaml", made, joint__sampler__steps=2)
+        opened = spoken.to_datasets()
+        self.assertEqual(opened.select_columns(["image"])[0]["image"].size, (28, 28))
+        self.assertEqual(type(opened.features["audio"]).__name__, "Audio")
+        again = self.engine.run(anyflow.PIPELINES / "mld/image-to-audio.yaml", opened, joint__sampler__steps=2)
+        self.assertEqual(again[1]["audio"], spoken[1]["audio"])
+
+
 @needs("tqdm")
 class Tqdm(Case):
     def test_a_bar(self) -> None:
