@@ -184,7 +184,7 @@ class Asynchronous(Case):
             return await runs[0]
 
         async def cancel() -> None:
-            with self.assertRaises(TimeoutError):
+            with self.assertRaises(asyncio.TimeoutError):
                 await asyncio.wait_for(begin(), 2)
 
         asyncio.run(cancel())
