@@ -238,6 +238,7 @@ class Errors(Case):
 
     def test_wrong_rows_are_refused(self) -> None:
         cases: list[tuple[str, Any, dict[str, Any]]] = [
+            ("absent.parquet", "absent.parquet", {}),
             ("no column", pa.table({"other": [1.0]}), {}),
             ("reads rows", None, {"rows": 3}),
             ("no column 'absent'", labels(1), {"key": "absent"}),
