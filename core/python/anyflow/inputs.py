@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from anyflow.arguments import StrPath
+from anyflow.errors import FilesError
 from anyflow.output import Output
 
 #: Bytes of Arrow data per row group: what is held in memory at once, here and by a reader.
@@ -88,7 +89,11 @@ def number_of_rows(data: Data) -> int | None:
 
 
 def _opened(data: Data) -> ds.Dataset | None:
-    """The Parquet files that the data names."""
+    """The Parquet files that the data names.
+
+    Raises:
+        FilesError: They cannot be read.
+    """
     if isinstance(data, Output):
         return data.to_dataset()
     paths = _paths(data)
@@ -96,7 +101,11 @@ def _opened(data: Data) -> ds.Dataset | None:
         return None
     if len(paths) == 1 and (Path(paths[0]) / "manifest.json").is_file():
         return Output(paths[0]).to_dataset()
-    return ds.dataset(paths[0] if len(paths) == 1 else paths, format="parquet")
+    try:
+        return ds.dataset(paths[0] if len(paths) == 1 else paths, format="parquet")
+    except (OSError, ValueError) as error:
+        text = f"{', '.join(paths)}: cannot be read ({error})"
+        raise FilesError({"code": "data.missing", "message": text, "exit_code": 2}) from error
 
 
 def _paths(data: Data | None) -> list[str] | None:

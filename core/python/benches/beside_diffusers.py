@@ -34,9 +34,10 @@ import anyflow
 import pyarrow
 anyflow.adopt("sd15", "model.yaml")
 engine = anyflow.Engine(threads=1)
+pipeline = engine.load("pipeline.yaml", made__sampler__steps=steps)
 """
 OURS_RUN = """
-made = engine.run("pipeline.yaml", pyarrow.table({"caption": captions}), made__sampler__steps=steps)
+made = engine.run(pipeline, pyarrow.table({"caption": captions}))
 images = [row["image"].to_pil() for row in made]
 """
 THEIRS_LOAD = """
@@ -72,8 +73,8 @@ print(json.dumps({"first": first, "rows_per_second": len(given["captions"]) / se
 
 def captions(count: int) -> list[str]:
     """Captions of which 40 % repeat others."""
-    others = count * 6 // 10
-    return [f"{('red', 'blue', 'old', 'tiny')[n % 4]} bird {n % others}" for n in range(count)]
+    others = [f"{('red', 'blue', 'old', 'tiny')[n % 4]} bird {n}" for n in range(count * 6 // 10)]
+    return [others[n % len(others)] for n in range(count)]
 
 
 def side(folder: Path, load: str, run: str, given: dict[str, Any]) -> dict[str, float]:

@@ -184,12 +184,34 @@ class Asynchronous(Case):
             return await runs[0]
 
         async def cancel() -> None:
-            with self.assertRaises(TimeoutError):
+            with self.assertRaises(asyncio.TimeoutError):
                 await asyncio.wait_for(begin(), 2)
 
         asyncio.run(cancel())
         with self.assertRaises(anyflow.Cancelled):
             runs[0].result(60)
+
+
+@needs("polars")
+class Polars(Case):
+    def test_frames_in_and_out(self) -> None:
+        import polars
+
+        made = self.engine.run(vectors(), polars.DataFrame(labels(3))).to_polars()
+        self.assertEqual(made.height, 3)
+        self.assertEqual(made["word"].to_list(), ["w0", "w1", "w2"])
+
+
+@needs("datasets")
+class HuggingFace(Case):
+    def test_a_dataset_with_images(self) -> None:
+        made = self.engine.run(JOINT, rows=2, joint__sampler__steps=2)
+        spoken = self.engine.run(anyflow.PIPELINES / "mld/image-to-audio.yaml", made, joint__sampler__steps=2)
+        opened = spoken.to_datasets()
+        self.assertEqual(opened.select_columns(["image"])[0]["image"].size, (28, 28))
+        self.assertEqual(type(opened.features["audio"]).__name__, "Audio")
+        again = self.engine.run(anyflow.PIPELINES / "mld/image-to-audio.yaml", opened, joint__sampler__steps=2)
+        self.assertEqual(again[1]["audio"], spoken[1]["audio"])
 
 
 @needs("tqdm")
@@ -216,6 +238,7 @@ class Errors(Case):
 
     def test_wrong_rows_are_refused(self) -> None:
         cases: list[tuple[str, Any, dict[str, Any]]] = [
+            ("absent.parquet", "absent.parquet", {}),
             ("no column", pa.table({"other": [1.0]}), {}),
             ("reads rows", None, {"rows": 3}),
             ("no column 'absent'", labels(1), {"key": "absent"}),

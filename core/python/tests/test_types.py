@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 
 import anyflow
-from anyflow.ray import Anyflow
+from anyflow.ray import Anyflow, run_job
 from project import needs
 
 
@@ -22,7 +22,7 @@ class Types(unittest.TestCase):
 class Docstrings(unittest.TestCase):
     def test_everything_public_is_documented(self) -> None:
         missing: list[str] = []
-        for value in [*(getattr(anyflow, name) for name in anyflow.__all__), Anyflow]:
+        for value in [*(getattr(anyflow, name) for name in anyflow.__all__), Anyflow, run_job]:
             if inspect.isclass(value) or inspect.isfunction(value):
                 members = inspect.getmembers(value, lambda m: inspect.isfunction(m) or isinstance(m, property))
                 public = [member for part, member in members if not part.startswith("_")]

@@ -206,6 +206,21 @@ mod tests {
         assert!(fs::read(wheel().1).unwrap() == fs::read(wheel().1).unwrap());
     }
 
+    /// Building the image needs a registry, so only its instructions are checked.
+    #[test]
+    fn the_container_takes_it() {
+        let (_root, wheel) = wheel();
+        let instructions = include_str!("../../python/Containerfile");
+        let pattern = instructions.split_whitespace().find(|word| word.starts_with("anyflow-")).unwrap();
+        let (start, end) = pattern.split_once('*').unwrap();
+        let name = wheel.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with(start) && name.ends_with(end), "{name} is not {pattern}");
+        let script = files(&wheel).into_iter().find(|(name, _)| name.ends_with("entry_points.txt")).unwrap().1;
+        let script = String::from_utf8(script).unwrap();
+        let command = script.lines().find_map(|line| line.split_once(" = ")).unwrap().0;
+        assert!(instructions.contains(&format!("ENTRYPOINT [\"{command}\"]")), "{instructions}");
+    }
+
     #[test]
     fn pip_installs_it() {
         let (root, wheel) = wheel();
