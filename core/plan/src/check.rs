@@ -26,6 +26,7 @@ mod tasks;
 mod trainable;
 mod types;
 mod unused;
+mod vectors;
 
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline, Training};
@@ -79,4 +80,5 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &trainable::Trainable,
     &types::Types,
     &unused::Unused,
+    &vectors::Vectors,
 ];
