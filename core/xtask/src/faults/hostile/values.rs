@@ -45,7 +45,7 @@ pub fn text(client: Client, target: &Target, random: &mut Random) -> Result<Outc
         }
         _ => change(&mut body, random),
     }
-    send(client, *random.of_all(&PATHS), &body)
+    send(client, PATHS[random.below(PATHS.len() as u64) as usize], &body)
 }
 
 /// A request in which some values are of another kind.
@@ -69,7 +69,7 @@ pub fn values(client: Client, target: &Target, random: &mut Random) -> Result<Ou
         );
         request["set"] = json!({ key: value(random, 3) });
     }
-    send(client, *random.of_all(&PATHS), request.to_string().as_bytes())
+    send(client, PATHS[random.below(PATHS.len() as u64) as usize], request.to_string().as_bytes())
 }
 
 fn send(client: Client, path: &str, body: &[u8]) -> Result<Outcome> {
