@@ -10,7 +10,7 @@ mod delta;
 mod embed;
 mod footer;
 mod group;
-mod guard;
+pub(crate) mod guard;
 mod hash_cache;
 mod identity;
 mod join;

@@ -13,8 +13,9 @@ from anyflow.errors import FilesError
 from anyflow.following import Progress
 from anyflow.inputs import Data
 from anyflow.made import Made, Preview
+from anyflow.request import Request
 from anyflow.service import Call, Service
-from anyflow.work import Request, Run
+from anyflow.work import Run
 
 _Arguments = ParamSpec("_Arguments")
 _Function = TypeVar("_Function", bound=Callable[..., Any])

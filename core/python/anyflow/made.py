@@ -1,7 +1,7 @@
 """Rows that an engine made, in memory."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -99,8 +99,3 @@ def joined(kept: pa.Table | None, made: pa.Table) -> pa.Table:
 def previewed(event: Mapping[str, Any], buffer: pa.Buffer) -> Preview:
     """The preview of an event."""
     return Preview(event["node"], event["rows"], event["step"], event["steps"], Made(opened(buffer)))
-
-
-def concatenated(tables: Iterable[pa.Table]) -> pa.Table:
-    """The rows of all tables, without a copy."""
-    return pa.concat_tables(tables)

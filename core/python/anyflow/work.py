@@ -5,37 +5,23 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from anyflow.errors import Cancelled, FilesError
-from anyflow.following import Bar, Progress
-from anyflow.inputs import Data, number_of_rows
-from anyflow.made import Made, Preview, concatenated, joined, opened, previewed
+from anyflow.errors import Cancelled
+from anyflow.following import Bar
+from anyflow.inputs import number_of_rows
+from anyflow.made import Made, joined, opened, previewed
 from anyflow.parts import Columns, Part, parts_of
+from anyflow.request import Request
 from anyflow.service import Call, Service
 
 #: Parts in the engine at a time.
 _MOST_PARTS = 4
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to run."""
-
-    #: Returns the plan of the pipeline.
-    plan: Callable[[], Mapping[str, Any]]
-    data: Data | None
-    rows: int | None = None
-    key: str | None = None
-    keep: Sequence[str] | None = None
-    progress: bool | Callable[[Progress], None] = False
-    on_preview: Callable[[Preview], None] | None = None
-    preview_steps: int = 10
 
 
 @dataclass
@@ -115,7 +101,7 @@ class Run:
     def _run(self) -> Made:
         request = self._request
         plan = request.plan()
-        _refuse_missing(plan, request)
+        request.check(plan)
         started = time.perf_counter()
         known = request.rows if request.data is None else number_of_rows(request.data)
         total = known if known is None or request.rows is None else min(known, request.rows)
@@ -123,7 +109,7 @@ class Run:
         with Bar(request.progress, plan["name"], total, nodes) as bar:
             done = self._parts(plan, bar)
         failures = [failure for part in done for failure in part.failures]
-        table = concatenated(part.table for part in done)
+        table = pa.concat_tables(part.table for part in done)
         seconds = time.perf_counter() - started
         return Made(table, failures, {"rows": table.num_rows, "failed": len(failures), "seconds": seconds})
 
@@ -195,16 +181,3 @@ class Run:
         finally:
             with self._lock:
                 self._calls.remove(call)
-
-
-def _refuse_missing(plan: Mapping[str, Any], request: Request) -> None:
-    """The number of rows must follow from the data, or be given."""
-    if request.data is None and plan["inputs"]:
-        text = f"pipeline {plan['name']} reads rows; give it data"
-    elif request.data is not None and not plan["inputs"]:
-        text = f"pipeline {plan['name']} has no inputs; give it the number of rows in place of data"
-    elif request.data is None and request.rows is None:
-        text = f"pipeline {plan['name']} has no inputs; give it a number of rows"
-    else:
-        return
-    raise FilesError({"code": "usage", "message": text, "exit_code": 2})

@@ -56,6 +56,8 @@ def cluster() -> Generator[None, None, None]:
     """A local cluster with two workers, which find the package and the programs as this process does."""
     import ray
 
+    # A busy machine starves workers, which otherwise run at a low priority.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     named = ("ANYFLOW_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
     variables = {name: value for name, value in os.environ.items() if name.startswith(named)}
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
@@ -97,7 +99,7 @@ class Jobs(unittest.TestCase):
         with TemporaryDirectory() as folder, cluster():
             data, out, whole = Path(folder) / "rows.parquet", Path(folder) / "out", Path(folder) / "whole"
             pq.write_table(rows(64 * self.KILLS), data)
-            killer = Killer(self.KILLS)
+            killer = Killer(self.KILLS, out)
             options: dict[str, Any] = {"shard_rows": 8, **OPTIONS}
             made = anyflow.ray.run_job(PIPELINE, data, out, parts=self.KILLS + 3, retries=-1, **options)
             spared = killer.end()
@@ -118,10 +120,11 @@ class Jobs(unittest.TestCase):
 
 
 class Killer:
-    """Kills workers while they run a task, each up to two seconds after the program began."""
+    """Kills workers while they run a task: one up to two seconds after its program began, the next one after a commit."""
 
-    def __init__(self, kills: int) -> None:
+    def __init__(self, kills: int, output: Path) -> None:
         self._left = kills
+        self._output = output
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._work)
         self._thread.start()
@@ -133,13 +136,15 @@ class Killer:
         return self._left
 
     def _work(self) -> None:
-        deaths: dict[int, float] = {}
+        deaths: dict[int, tuple[float, int]] = {}
         while self._left and not self._is_over.wait(0.02):
+            commits = len(list(self._output.glob("parts/*/commits/*")))
             # Ray names a worker after its task; the program that it starts shows that the task has begun.
             busy = [worker for worker, _ in processes_with("ray::anyflow") if children_of(worker)]
             for worker in busy:
-                death = deaths.setdefault(worker, time.monotonic() + random.uniform(0, 2))
-                if self._left and time.monotonic() > death:
+                time_of_death, known = deaths.setdefault(worker, (time.monotonic() + random.uniform(0, 2), commits))
+                has_come = commits > known if self._left % 2 else time.monotonic() > time_of_death
+                if self._left and has_come:
                     del deaths[worker]
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(worker, signal.SIGKILL)

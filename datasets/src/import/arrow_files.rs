@@ -5,7 +5,6 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{Schema, SchemaRef};
-use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 
 use super::{ARROW, Imported, ends_in, messages, refusal};
@@ -13,10 +12,12 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::foreign;
 use crate::natural::by_number;
+use crate::read::guard::guarded;
 use crate::write::TableWriter;
 
-/// First bytes of a Feather file. A stream of messages follows.
+/// First bytes of a Feather file. A stream of messages follows, after zeros up to a multiple of [`ALIGNMENT`].
 const FEATHER: &[u8] = b"ARROW1\0\0";
+const ALIGNMENT: usize = 64;
 /// The file in which `datasets` lists the splits of a `DatasetDict`.
 const SPLITS: &str = "dataset_dict.json";
 
@@ -54,7 +55,7 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
     let mut table: Option<(TableWriter, SchemaRef)> = None;
     let mut features = Features::default();
     for file in files {
-        let reader = open(file)?;
+        let mut reader = open(file)?;
         let schema = reader.schema();
         if let Some((_, first)) = table.as_ref().filter(|(_, first)| first.fields() != schema.fields()) {
             return Err(refusal(
@@ -69,8 +70,8 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
                 empty.insert((TableWriter::create(out, &schema, &features)?, schema))
             }
         };
-        for batch in reader {
-            writer.write(&batch.map_err(|error| damaged(file, error))?)?;
+        while let Some(batch) = guarded(|| reader.next().transpose()).map_err(|error| damaged(file, &error))? {
+            writer.write(&batch)?;
         }
     }
     let Some((writer, _)) = table else { return Err(DatasetError::internal("importing", "no file is named")) };
@@ -80,14 +81,21 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
 fn open(path: &Path) -> Result<StreamReader<BufReader<File>>> {
     let mut file = File::open(path).map_err(io_error(path, "open"))?;
     let mut head = Vec::new();
-    (&file).take(FEATHER.len() as u64).read_to_end(&mut head).map_err(io_error(path, "read"))?;
+    (&file).take(ALIGNMENT as u64).read_to_end(&mut head).map_err(io_error(path, "read"))?;
     if let Some(found) = foreign::pointer_or_page(&head) {
         return Err(refusal(path, found));
     }
-    let start = if head == FEATHER { FEATHER.len() as u64 } else { 0 };
+    let start = start_of_stream(&head) as u64;
     messages::check(path, &mut file, start)?;
     file.seek(SeekFrom::Start(start)).map_err(io_error(path, "read"))?;
-    StreamReader::try_new(BufReader::new(file), None).map_err(|error| damaged(path, error))
+    guarded(|| StreamReader::try_new(BufReader::new(file), None)).map_err(|error| damaged(path, &error))
+}
+
+fn start_of_stream(head: &[u8]) -> usize {
+    match head.strip_prefix(FEATHER) {
+        Some(rest) => FEATHER.len() + rest.iter().take_while(|byte| **byte == 0).count(),
+        None => 0,
+    }
 }
 
 /// The first column that differs.
@@ -99,6 +107,6 @@ fn differing(first: &Schema, other: &Schema) -> String {
     )
 }
 
-fn damaged(path: &Path, error: ArrowError) -> DatasetError {
+fn damaged(path: &Path, error: &str) -> DatasetError {
     refusal(path, format!("is damaged or of an unknown kind ({error}); write it again"))
 }

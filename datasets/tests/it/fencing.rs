@@ -96,6 +96,20 @@ fn a_removed_or_replaced_folder_accepts_no_further_files() {
     }
 }
 
+/// A child that outlives us would hold the lock.
+#[test]
+fn a_child_process_inherits_no_file_of_a_folder() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path().canonicalize().unwrap();
+    let folder = Folder::open(&root.join("out")).unwrap();
+    folder.make_folder("sub").unwrap();
+    let _files = [folder.create("a").unwrap(), folder.create("sub/b").unwrap()];
+    let _log = folder.append("log").unwrap();
+    let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    assert!(listed.contains("/proc/") && !listed.contains(root.to_str().unwrap()), "{listed}");
+}
+
 #[test]
 fn two_writers_never_share_a_file_under_way() {
     let place = tempfile::tempdir().unwrap();

@@ -75,6 +75,23 @@ fn a_folder_in_place_of_a_file_and_a_file_in_place_of_a_folder_are_errors() {
 }
 
 #[test]
+fn folders_above_are_created_unless_they_exist() {
+    let place = Place::new();
+    // Once `new` exists, `new/..` does too.
+    Folder::open(&place.at("new/../other/out")).unwrap();
+    assert!(place.at("new").is_dir() && place.at("other/out").is_dir());
+    std::fs::write(place.at("file"), b"").unwrap();
+    match Folder::open(&place.at("file")) {
+        Err(DatasetError::Io { path, action, .. }) => assert_eq!((path, action), (place.at("file"), "create")),
+        other => panic!("{other:?}"),
+    }
+    match NewFile::beside(&place.at("file/below")) {
+        Err(DatasetError::Io { path, action, .. }) => assert_eq!((path, action), (place.at("file"), "open")),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn only_regular_files_with_names_of_text_are_listed() {
     let place = Place::new();
     let folder = open(&place);

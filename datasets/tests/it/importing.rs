@@ -256,7 +256,7 @@ fn marks_that_enclose_no_field_are_text_in_tables_with_tabs() {
     assert!(report.notes[0].contains("line 2: text follows"), "{:?}", report.notes);
     put(&folder.path().join("b.csv"), "text,id\nbye,2\n\"Hello,1\nbye,2\n");
     let error = refused(&[folder.path().join("b.csv")], &folder.path().join("x.parquet"));
-    assert!(error.contains("line 3") && error.contains("none closes it"), "{error}");
+    assert!(error.contains("b.csv:3:") && error.contains("none closes it"), "{error}");
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod labels;
 mod linking;
 mod outputs;
 mod pairing;
+mod parts;
 mod pyarrow;
 mod ranges;
 mod raw_parquet;

@@ -1,6 +1,7 @@
 //! What an output folder says of itself while a job writes to it, and afterwards.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::jobs::{EXPECTED, Place, SHARDS, assert_good, begin, edit, open_job, put, run, write_shard};
 use crate::support::{numbered_batch, open};
@@ -232,6 +233,10 @@ fn a_manifest_in_place_of_which_something_else_is_cannot_be_read() {
     assert!(matches!(Manifest::read(&place.at("out")), Err(DatasetError::Record { .. })));
     std::fs::write(place.at("file"), b"").unwrap();
     assert!(matches!(Manifest::read(&place.at("file")), Err(DatasetError::Io { .. })));
+    // Nobody ever writes to this pipe.
+    std::fs::create_dir(place.at("pipe")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.at("pipe/manifest.json")).status().unwrap().success());
+    assert!(matches!(Manifest::read(&place.at("pipe")), Err(DatasetError::Record { .. })));
 }
 
 #[test]

@@ -219,15 +219,15 @@ mod tests {
 anyflow: 1
 name: p
 model: model.yaml
-inputs: {look: {modality: look}, sound: {modality: tone}, words: {modality: text}}
+inputs: {x: {modality: x}, sound: {modality: y}, words: {modality: text}}
 nodes:
   joint:
     diffuse: [label]
-    observe: {look: seen, tone: heard}
+    observe: {x: seen, y: heard}
     condition: {meant: 1.0}
-    guidance: {kind: cfg, scale: {look: 2.0, meant: 3.0}}
-  seen: {encode: look/a, from: look}
-  heard: {encode: tone/a, from: sound}
+    guidance: {kind: cfg, scale: {x: 2.0, meant: 3.0}}
+  seen: {encode: x/a, from: x}
+  heard: {encode: y/a, from: sound}
   meant: {embed: text/p, from: words}
   digit: {decode: label/d, from: joint.label}
 outputs: {label: digit, seen: seen}
@@ -241,32 +241,32 @@ outputs: {label: digit, seen: seen}
 
     #[test]
     fn what_only_reads_an_input_leaves_with_it() {
-        let left = without(PIPELINE, &["look"]).unwrap();
+        let left = without(PIPELINE, &["x"]).unwrap();
         assert_eq!(left["inputs"].as_object().unwrap().keys().collect::<Vec<_>>(), ["sound", "words"]);
         assert!(left["nodes"].get("seen").is_none() && left["outputs"].get("seen").is_none());
         let joint = &left["nodes"]["joint"];
-        assert_eq!(joint["observe"], serde_json::json!({"tone": "heard"}));
+        assert_eq!(joint["observe"], serde_json::json!({"y": "heard"}));
         assert_eq!(joint["guidance"]["scale"], serde_json::json!({"meant": 3.0}));
 
-        let left = without(PIPELINE, &["look", "words", "sound"]).unwrap();
+        let left = without(PIPELINE, &["x", "words", "sound"]).unwrap();
         assert_eq!(left["nodes"]["joint"], serde_json::json!({"diffuse": ["label"]}));
         assert!(left.get("inputs").is_none());
     }
 
     #[test]
     fn a_node_that_cannot_do_without_is_named() {
-        assert_eq!(without(PIPELINE, &["film"]), Err(InputNeeded::Unknown { input: "film".into() }));
+        assert_eq!(without(PIPELINE, &["z"]), Err(InputNeeded::Unknown { input: "z".into() }));
         let needed = |node: &str, inputs: &[&str]| {
             let inputs = inputs.iter().map(ToString::to_string).collect();
             Err(InputNeeded::Node { node: node.into(), inputs })
         };
-        let unguided = PIPELINE.replace("    guidance: {kind: cfg, scale: {look: 2.0, meant: 3.0}}\n", "");
+        let unguided = PIPELINE.replace("    guidance: {kind: cfg, scale: {x: 2.0, meant: 3.0}}\n", "");
         assert_eq!(without(&unguided, &["words"]), needed("joint", &["words"]));
         let read = PIPELINE.replace("from: joint.label", "from: seen");
-        assert_eq!(without(&read, &["look"]), needed("digit", &["look"]));
-        let masked = PIPELINE.replace("look: seen, tone: heard", "look: {from: heard, mask: seen}");
-        assert_eq!(without(&masked, &["look"]), needed("joint", &["look"]));
+        assert_eq!(without(&read, &["x"]), needed("digit", &["x"]));
+        let masked = PIPELINE.replace("x: seen, y: heard", "x: {from: heard, mask: seen}");
+        assert_eq!(without(&masked, &["x"]), needed("joint", &["x"]));
         let only = PIPELINE.replace("label: digit, ", "");
-        assert_eq!(without(&only, &["look"]), Err(InputNeeded::Outputs { inputs: vec!["look".into()] }));
+        assert_eq!(without(&only, &["x"]), Err(InputNeeded::Outputs { inputs: vec!["x".into()] }));
     }
 }

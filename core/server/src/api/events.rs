@@ -20,7 +20,7 @@ use crate::store::RunState;
 const PLACE_TIME: Duration = Duration::from_secs(1);
 
 /// What can be followed: runs, or jobs.
-pub trait Followable: Send + Sync + 'static {
+pub trait EventSource: Send + Sync + 'static {
     /// What followers hear.
     fn live(&self) -> &Live;
 
@@ -33,7 +33,7 @@ pub trait Followable: Send + Sync + 'static {
     /// One as JSON.
     ///
     /// # Errors
-    /// As [`Followable::state`].
+    /// As [`EventSource::state`].
     fn described(&self, id: &str) -> Result<Value, ApiError>;
 
     /// The place in the queue of one that waits.
@@ -57,7 +57,7 @@ struct Follower<F> {
 ///
 /// # Errors
 /// There is none of this id.
-pub fn events<F: Followable>(of: F, id: String) -> Result<Response, ApiError> {
+pub fn events<F: EventSource>(of: F, id: String) -> Result<Response, ApiError> {
     // Followed before it is read, so that its end is in one of both.
     let followed = of.live().follow(&id);
     let state = of.state(&id)?;
@@ -80,7 +80,7 @@ fn event(name: &'static str, data: Value) -> Arc<RunEvent> {
     Arc::new(RunEvent { name, data })
 }
 
-impl<F: Followable> Follower<F> {
+impl<F: EventSource> Follower<F> {
     async fn next(&mut self) -> Option<Arc<RunEvent>> {
         loop {
             if let Some(event) = self.waiting.pop_front() {

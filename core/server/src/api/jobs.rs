@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json as value};
 
 use super::accept::{full, json_of, new_id};
-use super::events::{self, Followable};
+use super::events::{self, EventSource};
 use super::{App, json};
 use crate::api_error::ApiError;
 use crate::jobs::{CheckedJob, JobRequest, NewJob, StoredJob};
@@ -151,7 +151,7 @@ fn files(app: &App, job: &StoredJob) -> Vec<Value> {
 /// The jobs as something to follow.
 struct FollowedJobs(Arc<App>);
 
-impl Followable for FollowedJobs {
+impl EventSource for FollowedJobs {
     fn live(&self) -> &Live {
         &self.0.jobs.live
     }

@@ -7,7 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json as value};
 
-use super::events::{self, Followable};
+use super::events::{self, EventSource};
 use super::{App, json};
 use crate::api_error::ApiError;
 use crate::cells::{Rows, shown};
@@ -79,7 +79,7 @@ pub fn saved_beside(app: &App, pipeline: &str, changes: &Changes<'_>) -> Result<
 /// The runs as something to follow.
 struct Runs(Arc<App>);
 
-impl Followable for Runs {
+impl EventSource for Runs {
     fn live(&self) -> &Live {
         &self.0.queue.queue.live
     }
