@@ -5,9 +5,10 @@
 use anyflow_datasets::{Cell, OwnedCell};
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
-use anyflow_plan::plan::{Form, Type};
+use anyflow_plan::plan::{Component, Form, Type};
 use anyflow_runtime::RunError;
-use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module, ModuleOptions};
+use anyflow_runtime::process::peak_memory;
 use anyflow_tests::{component, descriptor, digit_png, library, shipped_plugins, tone_wav};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -19,12 +20,12 @@ fn array(shape: &[i64]) -> Type {
 
 fn image_module(plugins: &mut LoadedPlugins, seed: u64) -> Module {
     let parameters = json!({"channel": 1, "height": 28, "width": 28, "latent": 24, "hidden": 32});
-    Module::new(plugins, &component("image/autoencoder", parameters), Device::Cpu, seed).unwrap()
+    Module::new(plugins, &component("image/autoencoder", parameters), ModuleOptions::drawn(Device::Cpu, seed)).unwrap()
 }
 
 fn faulty(plugins: &mut LoadedPlugins, fault: &str) -> Module {
     let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.0, "after": 0});
-    Module::new(plugins, &component("faulty/network", parameters), Device::Cpu, 0).unwrap()
+    Module::new(plugins, &component("faulty/network", parameters), ModuleOptions::drawn(Device::Cpu, 0)).unwrap()
 }
 
 #[test]
@@ -204,11 +205,11 @@ fn refusal(path: &str) -> String {
 
 #[test]
 fn incompatible_plugins_are_refused_with_both_versions() {
-    let (_folder, path) = patched("label", r#""abi":[1,5]"#, r#""abi":[9,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,6]"#, r#""abi":[9,0]"#);
     let text = refusal(&path);
-    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.5") && text.contains("rebuild"), "{text}");
+    assert!(text.contains("ABI 9.0") && text.contains("this host has 1.6") && text.contains("rebuild"), "{text}");
     // A plugin of an earlier minor has fewer functions, and these are used.
-    let (_folder, path) = patched("label", r#""abi":[1,5]"#, r#""abi":[1,0]"#);
+    let (_folder, path) = patched("label", r#""abi":[1,6]"#, r#""abi":[1,0]"#);
     assert!(LoadedPlugins::default().load(&path).is_ok());
     let (_folder, path) = patched("image", r#""libtorch":"2.11.0""#, r#""libtorch":"2.10.0""#);
     let text = refusal(&path);
@@ -217,6 +218,39 @@ fn incompatible_plugins_are_refused_with_both_versions() {
     assert!(text.contains("cannot be read"), "{text}");
     let text = refusal(&std::env::current_exe().unwrap().display().to_string());
     assert!(text.contains("no section"), "{text}");
+}
+
+#[test]
+fn modules_without_memory_have_names_and_shapes() {
+    // 2.8 GB in f32.
+    let hidden = 1 << 24;
+    let parameters = json!({"channel": 1, "height": 4, "width": 4, "latent": 4, "hidden": hidden});
+    let options = ModuleOptions { is_dry: true, ..ModuleOptions::drawn(Device::Cpu, 0) };
+    let before = peak_memory().unwrap();
+    let module = Module::new(&mut LoadedPlugins::default(), &component("image/autoencoder", parameters), options);
+    let parameters = module.unwrap().parameters().unwrap();
+    let bytes = peak_memory().unwrap() - before;
+    // Other tests of this process take memory meanwhile.
+    assert!(bytes < 1 << 30, "{bytes}");
+    let weight = parameters.iter().find(|parameter| parameter.name == "encoder.hidden.weight").unwrap();
+    assert_eq!(weight.tensor.size(), [hidden, 16]);
+    assert!(parameters.iter().all(|parameter| parameter.trainable && parameter.tensor.requires_grad()));
+}
+
+/// An older plugin makes its parameters as ever, and the host copies into them.
+#[test]
+fn plugins_without_the_interface_draw_their_parameters() {
+    let (_folder, path) = patched("image", r#""abi":[1,6]"#, r#""abi":[1,5]"#);
+    let parameters = json!({"channel": 1, "height": 4, "width": 4, "latent": 4, "hidden": 8});
+    let of = |library: &str, is_dry: bool| {
+        let component = Component { library: library.into(), ..component("image/autoencoder", parameters.clone()) };
+        let options = ModuleOptions { is_dry, ..ModuleOptions::drawn(Device::Cpu, 3) };
+        let module = Module::new(&mut LoadedPlugins::default(), &component, options).unwrap();
+        module.parameters().unwrap().remove(1).tensor
+    };
+    let new = library("image").display().to_string();
+    assert_eq!(of(&path, true), of(&new, false), "drawn from the same seed");
+    assert_eq!(of(&new, true).abs().max().double_value(&[]), 0.0, "nothing is drawn");
 }
 
 #[test]

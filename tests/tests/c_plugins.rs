@@ -7,7 +7,7 @@ use std::path::Path;
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
 use anyflow_plan::descriptor::{Interface, PluginDescriptor, Role};
 use anyflow_plan::plan::{Form, Type};
-use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module, ModuleOptions};
 use anyflow_tests::{Output, anyflow, anyflow_with, compile, native_component, python, write_columns};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -70,7 +70,7 @@ fn an_array_module_in_c_averages_and_interpolates() {
     let module = |decode: &str| {
         let parameters = json!({"height": 8, "width": 8, "rows": 4, "columns": 4, "factor": 2, "decode": decode});
         let component = native_component(&library, "netpbm/pyramid", parameters);
-        Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap()
+        Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 0)).unwrap()
     };
     let bilinear = module("bilinear");
     let nearest = module("nearest");
@@ -95,7 +95,10 @@ fn an_array_module_in_c_averages_and_interpolates() {
     );
     let parameters = json!({"height": 8, "width": 8, "rows": 3, "columns": 4, "factor": 2, "decode": "nearest"});
     let component = native_component(&library, "netpbm/pyramid", parameters);
-    let text = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).err().unwrap().to_string();
+    let text = Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 0))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(text.contains("8 x 8 is not 2 times 3 x 4"), "{text}");
 }
 

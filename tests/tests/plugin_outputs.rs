@@ -9,7 +9,7 @@ use anyflow_plan::descriptor::Role;
 use anyflow_plan::event::Fault;
 use anyflow_plan::plan::{Form, Type};
 use anyflow_runtime::RunError;
-use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module, ModuleOptions};
 use anyflow_tests::{compile, compile_with, native_component};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -158,7 +158,7 @@ fn plugins_do_not_change_the_floating_point_environment() {
 fn module(macros: &[&str], folder: &Path) -> Module {
     let library = compile(HANDLES, macros, folder);
     let component = native_component(&library, "handles/same", json!({}));
-    Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap()
+    Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 0)).unwrap()
 }
 
 #[test]
@@ -195,7 +195,8 @@ fn a_module_that_changes_libtorch_modes_is_named_and_they_are_restored() {
     for (fault, words) in [("no-grad", "the grad mode"), ("threads", "the number of threads")] {
         let parameters = json!({"n": 3, "latent": 2, "fault": fault, "seconds": 0.0, "after": 0});
         let component = anyflow_tests::component("faulty/network", parameters);
-        let module = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 0).unwrap();
+        let module =
+            Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 0)).unwrap();
         let threads = tch::get_num_threads();
         let text = module.forward(Role::Encode, &input, &[2], false).unwrap_err().to_string();
         assert!(text.contains(words) && text.contains("faulty/network"), "{fault}: {text}");

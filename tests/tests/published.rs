@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};
 use anyflow_runtime::checkpoint::{self, Metadata, Tensors, WeightType};
-use anyflow_runtime::plugin::{LoadedPlugins, Module};
+use anyflow_runtime::plugin::{LoadedPlugins, Module, ModuleOptions};
 use anyflow_tests::{Output, anyflow, component, digit_png, write_columns};
 use serde_json::json;
 use tch::{Device, Kind, Tensor};
@@ -80,7 +80,7 @@ fn weights() -> Tensors {
         "mid_block_norm": true
     });
     let module = component("vae/tiny", parameters);
-    let module = Module::new(&mut LoadedPlugins::default(), &module, Device::Cpu, 11).unwrap();
+    let module = Module::new(&mut LoadedPlugins::default(), &module, ModuleOptions::drawn(Device::Cpu, 11)).unwrap();
     module.parameters().unwrap().into_iter().map(|parameter| (parameter.name, parameter.tensor * 1.5)).collect()
 }
 

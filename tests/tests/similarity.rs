@@ -4,7 +4,7 @@
 
 use anyflow_datasets::{CellKind, Dataset, Feature, OwnedCell};
 use anyflow_runtime::checkpoint::{self, Metadata, Tensors, WeightType};
-use anyflow_runtime::plugin::{LoadedPlugins, Module};
+use anyflow_runtime::plugin::{LoadedPlugins, Module, ModuleOptions};
 use anyflow_tests::{Workspace, component, digit_png, write_columns};
 use serde_json::{Value, json};
 use tch::{Device, Tensor};
@@ -56,7 +56,8 @@ fn weights() -> Tensors {
     let mut weights = Tensors::new();
     let mut plugins = LoadedPlugins::default();
     for (name, parameters) in [("clip/image", image), ("clip/text", text)] {
-        let module = Module::new(&mut plugins, &component(name, parameters), Device::Cpu, 5).unwrap();
+        let module =
+            Module::new(&mut plugins, &component(name, parameters), ModuleOptions::drawn(Device::Cpu, 5)).unwrap();
         // Norms keep their scale, or attention would see one token alone.
         let scaled = |tensor: Tensor| if tensor.dim() > 1 { tensor * 20.0 } else { tensor * 1.0 };
         let own = module.parameters().unwrap().into_iter();

@@ -9,7 +9,7 @@
  * - ANYFLOW_ABI_MAJOR changes when old binaries become incompatible, ANYFLOW_ABI_MINOR with every addition. Both are
  *   independent of the product's version.
  * - On another major, only AnyflowEntry.magic, AnyflowEntry.abi_major and AnyflowEntry.abi_minor may be read.
- * - Features are interfaces, requested by id: ANYFLOW_CODEC_ID, ANYFLOW_TORCH_ID, ANYFLOW_ARRAY_ID.
+ * - Features are interfaces, requested by id: ANYFLOW_CODEC_ID, ANYFLOW_TORCH_ID, ANYFLOW_DRY_ID, ANYFLOW_ARRAY_ID.
  * - A null function in a table is one that its owner does not have.
  * - No panic and no C++ exception crosses the ABI: it becomes a ANYFLOW_STATUS_* and a text.
  * - Libraries are never unloaded.
@@ -150,7 +150,7 @@ static const AnyflowDataType ANYFLOW_DTYPE_U8 = {1, 8, 1};
 #define ANYFLOW_ABI_MAJOR 1
 
 /* Grows with every addition. */
-#define ANYFLOW_ABI_MINOR 5
+#define ANYFLOW_ABI_MINOR 6
 
 /* Name of the exported static, of type AnyflowEntry. */
 #define ANYFLOW_ENTRY_SYMBOL "anyflow_entry"
@@ -255,6 +255,26 @@ typedef struct AnyflowCodecInterface {
      */
     uint32_t (*decode)(const void *instance, const AnyflowArrayView *array, const AnyflowReport *report);
 } AnyflowCodecInterface;
+
+/* `anyflow.torch.dry/1`: modules without memory, for hosts that give all weights from a file, or want only names and
+ * shapes. A plugin that offers `anyflow.torch/1` may offer it beside. Since ABI 1.6.
+ */
+
+/* Id of the interface. */
+#define ANYFLOW_DRY_ID "anyflow.torch.dry/1"
+
+/* The table of `anyflow.torch.dry/1`. All other calls of an instance are those of `anyflow.torch/1`. */
+typedef struct AnyflowDryInterface {
+    /* Size of this struct as the plugin knows it. */
+    uint32_t struct_size;
+    /* `[compute]` As `create` of `anyflow.torch/1`, but draws no value: all elements of a parameter or buffer share the
+     * memory of one (every stride is 0), or the plugin makes it as usual. Before the first `forward`, the host gives
+     * each of them its own memory by `set_data` of the tensor that `parameters` visits, so the plugin keeps this tensor
+     * and computes nothing from its elements in `create`.
+     */
+    uint32_t (*create)(AnyflowStrView id, AnyflowStrView parameters, int64_t device, const AnyflowReport *report,
+        void **instance);
+} AnyflowDryInterface;
 
 /* The floating-point environment that both sides must keep: round to nearest, subnormal numbers kept, exceptions
  * masked. Each thread has its own, and a new thread inherits that of its creator.
@@ -473,6 +493,9 @@ static_assert(offsetof(AnyflowArrayInterface, struct_size) == 0, "offset of ABI 
 static_assert(offsetof(AnyflowArrayInterface, create) == 8, "offset of ABI 1.2");
 static_assert(offsetof(AnyflowArrayInterface, destroy) == 16, "offset of ABI 1.2");
 static_assert(offsetof(AnyflowArrayInterface, forward) == 24, "offset of ABI 1.2");
+static_assert(sizeof(AnyflowDryInterface) == 16, "size of ABI 1.6");
+static_assert(offsetof(AnyflowDryInterface, struct_size) == 0, "offset of ABI 1.6");
+static_assert(offsetof(AnyflowDryInterface, create) == 8, "offset of ABI 1.6");
 #endif
 
 #ifdef __cplusplus

@@ -9,7 +9,7 @@ pub const MAGIC: u64 = u64::from_le_bytes(*b"ANYFLOW\0");
 /// Changes when old binaries become incompatible.
 pub const ABI_MAJOR: u16 = 1;
 /// Grows with every addition.
-pub const ABI_MINOR: u16 = 5;
+pub const ABI_MINOR: u16 = 6;
 /// Name of the exported static, of type [`Entry`].
 pub const ENTRY_SYMBOL: &str = "anyflow_entry";
 /// Section of the library file that holds the descriptor: JSON with nothing before it and only zero bytes after it.

@@ -17,10 +17,11 @@ macro_rules! layouts {
 mod of_64_bits {
     use crate::array::ArrayInterface;
     use crate::codec::CodecInterface;
+    use crate::dry::DryInterface;
     use crate::torch::TorchInterface;
     use crate::{ArrayView, CellView, DataType, Device, Entry, Host, ListView, Report, StrView};
 
-    // 1.1 added a role and no field.
+    // 1.1, 1.4 and 1.5 added roles, 1.3 a kind of cell, and no field.
     layouts! {
         1.0 StrView == 16 { ptr: 0, len: 8 }
         1.0 CellView == 40 { kind: 0, bytes: 8, integer: 24, real: 32 }
@@ -38,5 +39,6 @@ mod of_64_bits {
         }
         1.2 ListView == 40 { struct_size: 0, depth: 4, values: 8, values_len: 16, lengths: 24, lengths_len: 32 }
         1.2 ArrayInterface == 32 { struct_size: 0, create: 8, destroy: 16, forward: 24 }
+        1.6 DryInterface == 16 { struct_size: 0, create: 8 }
     }
 }

@@ -9,7 +9,7 @@
 //! - [`ABI_MAJOR`] changes when old binaries become incompatible, [`ABI_MINOR`] with every addition. Both are
 //!   independent of the product's version.
 //! - On another major, only [`Entry::magic`], [`Entry::abi_major`] and [`Entry::abi_minor`] may be read.
-//! - Features are interfaces, requested by id: [`codec::ID`], [`torch::ID`], [`array::ID`].
+//! - Features are interfaces, requested by id: [`codec::ID`], [`torch::ID`], [`dry::ID`], [`array::ID`].
 //! - A null function in a table is one that its owner does not have.
 //! - No panic and no C++ exception crosses the ABI: it becomes a [`status`] and a text.
 //! - Libraries are never unloaded.
@@ -35,6 +35,7 @@
 pub mod array;
 pub mod codec;
 pub mod descriptor;
+pub mod dry;
 mod entry;
 pub mod float;
 mod layout;

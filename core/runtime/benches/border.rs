@@ -11,7 +11,7 @@ use anyflow_faulty::{Network, Plain};
 use anyflow_label::OneHot;
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::{Component, Form, Type};
-use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module};
+use anyflow_runtime::plugin::{Codec, LoadedPlugins, Module, ModuleOptions};
 use anyflow_sdk::{Array, ArrayModule, ArrayMut, Elements, Encoder, Parameters};
 use criterion::Criterion;
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ fn codec(criterion: &mut Criterion) {
 fn torch(criterion: &mut Criterion) {
     let parameters = json!({"n": 16, "latent": 4, "fault": "none", "seconds": 0.0, "after": 0});
     let component = component("faulty", "network", &parameters);
-    let through = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 1).unwrap();
+    let through = Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 1)).unwrap();
     let variables = nn::VarStore::new(Device::Cpu);
     let fixed = <Network as anyflow_sdk::Module>::new(&variables.root(), &Parameters::new(parameters)).unwrap();
     let input = Tensor::ones([1, 16], CPU);
@@ -79,7 +79,7 @@ fn torch(criterion: &mut Criterion) {
 fn array(criterion: &mut Criterion) {
     let parameters = json!({"n": 16, "fault": "none", "seconds": 0.0});
     let component = component("faulty", "plain", &parameters);
-    let through = Module::new(&mut LoadedPlugins::default(), &component, Device::Cpu, 1).unwrap();
+    let through = Module::new(&mut LoadedPlugins::default(), &component, ModuleOptions::drawn(Device::Cpu, 1)).unwrap();
     let fixed = Plain::new(&Parameters::new(parameters)).unwrap();
     let input = Tensor::ones([1, 16], CPU);
     let numbers = [1.0f32; 16];

@@ -10,6 +10,7 @@ use anyflow_weights::{Dtype, Summary, TensorEntry, WeightsError};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
+use crate::assign::assign;
 use crate::{Result, RunError};
 
 /// Tensors by name, in the order they were added.
@@ -97,7 +98,7 @@ fn tensor(entry: &TensorEntry, bytes: &[u8]) -> Result<Tensor, Unfit> {
     let kind = kind_of(*dtype).ok_or_else(|| Unfit::Text(format!("{name} has dtype {dtype:?}")))?;
     let shape: Vec<i64> = shape.iter().map(|n| *n as i64).collect();
     let tensor = Tensor::f_from_data_size(bytes, &shape, kind)?;
-    if kind != Kind::Int64 && tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+    if kind != Kind::Int64 && !is_finite(&tensor)? {
         let text = format!(
             "{name} holds a number that is not finite (NaN or infinite), which would spoil every result; use an earlier \
              checkpoint, or train again"
@@ -105,6 +106,15 @@ fn tensor(entry: &TensorEntry, bytes: &[u8]) -> Result<Tensor, Unfit> {
         return Err(Unfit::Text(text));
     }
     Ok(tensor)
+}
+
+/// True if no number is NaN or infinite. Both extremes of a tensor with a NaN are NaN.
+fn is_finite(tensor: &Tensor) -> Result<bool, tch::TchError> {
+    if tensor.numel() == 0 {
+        return Ok(true);
+    }
+    let (low, high) = tensor.f_aminmax(None, false)?;
+    Ok(low.f_double_value(&[])?.is_finite() && high.f_double_value(&[])?.is_finite())
 }
 
 /// The reason why a tensor or a file cannot be used.
@@ -163,7 +173,8 @@ pub fn write(
     })
 }
 
-/// Copies `from` into the memory of `to`, by name. Both must hold the same names and shapes.
+/// Gives the tensors of `to` the values of `from`, by name; tensors without memory of their own take over that of `from`. Both
+/// must hold the same names and shapes.
 ///
 /// # Errors
 /// [`RunError::Checkpoint`] lists tensors that are missing, left over, or of another shape; then nothing is copied.
@@ -172,7 +183,7 @@ pub fn copy_into(to: &Tensors, from: &Tensors, path: &Path) -> Result<()> {
     copy_checked(to, from, missing.collect(), path)
 }
 
-/// Copies `from` into the memory of `to`, by name. Tensors that only `to` has keep their values.
+/// As [`copy_into`], but tensors that only `to` has keep their values.
 ///
 /// # Errors
 /// [`RunError::Checkpoint`] lists tensors that are left over or of another shape; then nothing is copied.
@@ -200,9 +211,8 @@ fn copy_checked(to: &Tensors, from: &Tensors, mut problems: Vec<String>, path: &
         );
         return Err(RunError::Checkpoint { path: path.display().to_string(), text });
     }
-    let _no_grad = tch::no_grad_guard();
     for (name, tensor) in from {
-        to[name].shallow_clone().f_copy_(tensor)?;
+        assign(&to[name], tensor)?;
     }
     Ok(())
 }

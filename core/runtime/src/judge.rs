@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{self, Tensors, Weights};
-use crate::plugin::{LoadedPlugins, Module};
+use crate::plugin::{LoadedPlugins, Module, ModuleOptions};
 use crate::{Result, RunError, Session};
 
 /// An instance of a scorer: it judges an evaluation, or a training trains it.
@@ -31,7 +31,8 @@ impl Judge {
     /// # Errors
     /// The plugin's error.
     pub fn new(scorer: &ScorerConfig, plugins: &mut LoadedPlugins, device: Device, seed: u64) -> Result<Self> {
-        let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
+        let options = ModuleOptions::drawn(device, seed);
+        let module = scorer.module.as_ref().map(|module| Module::new(plugins, module, options)).transpose()?;
         Ok(Judge {
             stream: scorer.stream.clone(),
             classes: scorer.classes,

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // the host's side of the plugin ABI, memory-mapped rows, the process itself
 
 mod absent;
+mod assign;
 mod cells;
 pub mod checkpoint;
 pub mod conformance;

@@ -8,6 +8,7 @@ use anyflow_weights::{ExpectedTensor, FileError, KeyMap, Listing, PartFiles, Tra
 use indexmap::IndexMap;
 use tch::{TchError, Tensor};
 
+use crate::assign::assign;
 use crate::checkpoint::{self, Tensors};
 use crate::{Result, RunError};
 
@@ -19,7 +20,7 @@ struct Part<'a> {
     listing: Listing,
 }
 
-/// Copies the weights of parts into the memory of `to`, after comparing names and shapes by headers alone. `model` is the file
+/// Gives `to` the weights of parts, after comparing names and shapes by headers alone. `model` is the file
 /// that lists the parts. Returns hashes of what was read: part -> hash, or `PART FILE` if a part has several files, and
 /// `PART map`. Memory: the largest tensor.
 ///
@@ -75,7 +76,6 @@ impl<'a> Part<'a> {
 
     /// Reads the files and copies their tensors.
     fn copy(&self, to: &Tensors, hashes: &mut IndexMap<String, String>) -> Result<()> {
-        let _no_grad = tch::no_grad_guard();
         let files = self.files();
         let mut joins: BTreeMap<String, Vec<Option<Tensor>>> = BTreeMap::new();
         for path in &self.listing.files {
@@ -89,7 +89,7 @@ impl<'a> Part<'a> {
                         Transform::Joined { part, of } => {
                             joins.entry(name).or_insert_with(|| (0..of).map(|_| None).collect())[part] = Some(tensor);
                         }
-                        _ => weight.shallow_clone().f_copy_(&tensor)?,
+                        _ => assign(weight, &tensor)?,
                     }
                 }
                 Ok(())
@@ -102,7 +102,7 @@ impl<'a> Part<'a> {
         }
         for (name, parts) in joins {
             let parts: Vec<Tensor> = parts.into_iter().flatten().collect();
-            to[&name].shallow_clone().f_copy_(&Tensor::f_cat(&parts, 0)?)?;
+            assign(&to[&name], &Tensor::f_cat(&parts, 0)?)?;
         }
         if let Some(hash) = self.map.own_blake3() {
             hashes.insert(format!("{} map", self.name), hash);

@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::{self, Tensors, Weights};
 use crate::identity::Loaded;
-use crate::plugin::{Codec, LoadedPlugins};
+use crate::plugin::{Codec, LoadedPlugins, ModuleOptions};
 use crate::published;
 use crate::stream::StreamNet;
 use crate::{Result, RunError};
@@ -50,7 +50,7 @@ impl Session {
         Session::made(model, device, seed, StartValues::Drawn)
     }
 
-    /// Makes all parts of `model` with the names and shapes of their weights. The weights of denoisers take no memory.
+    /// Makes all parts of `model` with the names and shapes of their weights, which take no memory.
     ///
     /// # Errors
     /// Errors of plugins and engine.
@@ -62,9 +62,11 @@ impl Session {
         let mut plugins = LoadedPlugins::default();
         let mut codecs = IndexMap::new();
         let mut streams = IndexMap::new();
+        let is_dry = start != StartValues::Drawn;
+        let options = |seed| ModuleOptions { device, seed, is_dry };
         for (i, (name, stream)) in model.streams.iter().enumerate() {
             codecs.insert(name.clone(), Codec::new(&mut plugins, &stream.codec, &stream.array)?);
-            let mut net = StreamNet::new(name, stream, &mut plugins, device, seed.wrapping_add(i as u64))?;
+            let mut net = StreamNet::new(name, stream, &mut plugins, options(seed.wrapping_add(i as u64)))?;
             net.is_class =
                 model.denoisers.values().any(|denoiser| denoiser.companions.get(name).is_some_and(Auxiliary::is_class));
             streams.insert(name.clone(), net);
@@ -73,7 +75,7 @@ impl Session {
             let Some(prompt) = prompt.encoded() else { continue };
             codecs.insert(name.clone(), Codec::new(&mut plugins, &prompt.codec, &prompt.array)?);
             let seed = seed.wrapping_add(PROMPT_SEEDS + i as u64);
-            streams.insert(name.clone(), StreamNet::prompt(name, prompt, &mut plugins, device, seed)?);
+            streams.insert(name.clone(), StreamNet::prompt(name, prompt, &mut plugins, options(seed))?);
         }
         let mut denoisers = IndexMap::new();
         for (name, denoiser) in &model.denoisers {

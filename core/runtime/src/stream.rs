@@ -5,7 +5,7 @@ use anyflow_plan::plan::{EncodedPrompt, Form, Stream, Type};
 use tch::{Device, Kind, Tensor};
 
 use crate::checkpoint::Tensors;
-use crate::plugin::{LoadedPlugins, Module};
+use crate::plugin::{LoadedPlugins, Module, ModuleOptions};
 use crate::{Result, RunError};
 
 /// A stream (array <-> latent <-> normalized latent) or a prompt (array -> tokens).
@@ -36,9 +36,9 @@ impl StreamNet {
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(name: &str, stream: &Stream, plugins: &mut LoadedPlugins, device: Device, seed: u64) -> Result<Self> {
-        let module = stream.module.as_ref().map(|module| Module::new(plugins, module, device, seed)).transpose()?;
-        let net = StreamNet::bare(name, &stream.array, &stream.latent, device)?;
+    pub fn new(name: &str, stream: &Stream, plugins: &mut LoadedPlugins, options: ModuleOptions) -> Result<Self> {
+        let module = stream.module.as_ref().map(|module| Module::new(plugins, module, options)).transpose()?;
+        let net = StreamNet::bare(name, &stream.array, &stream.latent, options.device)?;
         Ok(StreamNet { module, role: stream.by, ..net })
     }
 
@@ -50,15 +50,14 @@ impl StreamNet {
         name: &str,
         prompt: &EncodedPrompt,
         plugins: &mut LoadedPlugins,
-        device: Device,
-        seed: u64,
+        options: ModuleOptions,
     ) -> Result<Self> {
-        let module = Module::new(plugins, &prompt.module, device, seed)?;
+        let module = Module::new(plugins, &prompt.module, options)?;
         let (role, tokens) = match (&prompt.tokens, prompt.vector) {
             (Some(tokens), _) => (Role::Embed, tokens.clone()),
             (None, vector) => (Role::Pool, vec![1, vector.unwrap_or_default()]),
         };
-        let net = StreamNet::bare(name, &prompt.array, &tokens, device)?;
+        let net = StreamNet::bare(name, &prompt.array, &tokens, options.device)?;
         Ok(StreamNet { module: Some(module), is_prompt: true, role, vector: prompt.vector, ..net })
     }
 

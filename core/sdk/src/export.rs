@@ -107,6 +107,9 @@ macro_rules! export_plugin {
         if $id == $crate::abi::torch::ID.as_bytes() {
             return (&raw const TORCH).cast();
         }
+        if $id == $crate::abi::dry::ID.as_bytes() {
+            return (&raw const DRY).cast();
+        }
     };
 
     (@offer_arrays $id:ident $($array:ty)+) => {
@@ -141,6 +144,11 @@ macro_rules! export_plugin {
             destroy: Some(sdk::destroy::<sdk::ModuleInstance>),
             parameters: Some(sdk::parameters),
             forward: Some(sdk::forward),
+        };
+
+        static DRY: $crate::abi::dry::DryInterface = $crate::abi::dry::DryInterface {
+            struct_size: ::core::mem::size_of::<$crate::abi::dry::DryInterface>() as u32,
+            create: Some(sdk::create_dry::<Exported>),
         };
     };
 

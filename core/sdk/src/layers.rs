@@ -6,7 +6,7 @@ mod head;
 
 use tch::{Tensor, nn};
 
-use crate::Error;
+use crate::{Error, variable};
 pub use head::ClassifierHead;
 
 /// A fully connected layer over the last axis.
@@ -21,8 +21,8 @@ impl Linear {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64) -> Result<Self, Error> {
-        let bias = path.f_var("bias", &[outputs], start(inputs))?;
-        let weight = path.f_var("weight", &[outputs, inputs], start(inputs))?;
+        let bias = variable(path, "bias", &[outputs], start(inputs))?;
+        let weight = variable(path, "weight", &[outputs, inputs], start(inputs))?;
         Ok(Linear { weight, bias })
     }
 
@@ -49,8 +49,8 @@ impl Conv2d {
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64, kernel: i64, padding: i64) -> Result<Self, Error> {
         let bound = start(inputs * kernel * kernel);
-        let bias = path.f_var("bias", &[outputs], bound)?;
-        let weight = path.f_var("weight", &[outputs, inputs, kernel, kernel], bound)?;
+        let bias = variable(path, "bias", &[outputs], bound)?;
+        let weight = variable(path, "weight", &[outputs, inputs, kernel, kernel], bound)?;
         Ok(Conv2d { weight, bias, padding })
     }
 
@@ -76,8 +76,8 @@ impl Norm {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, channels: i64) -> Result<Self, Error> {
-        let weight = path.f_var("weight", &[channels], nn::Init::Const(1.0))?;
-        let bias = path.f_var("bias", &[channels], nn::Init::Const(0.0))?;
+        let weight = variable(path, "weight", &[channels], nn::Init::Const(1.0))?;
+        let bias = variable(path, "bias", &[channels], nn::Init::Const(0.0))?;
         Ok(Norm { weight, bias })
     }
 

@@ -83,6 +83,8 @@ pub mod testkit;
 mod tokens;
 #[cfg(feature = "torch")]
 pub mod transformer;
+#[cfg(feature = "torch")]
+mod variable;
 
 pub use array::{Array, ArrayModule, ArrayMut, Elements};
 pub use cell::{Cell, OwnedCell};
@@ -101,6 +103,8 @@ pub use partial::Partial;
 #[cfg(feature = "torch")]
 pub use tch;
 pub use tokens::TOKENS;
+#[cfg(feature = "torch")]
+pub use variable::variable;
 
 /// Items that `export_plugin!` expands to; not for authors.
 #[doc(hidden)]
@@ -108,7 +112,9 @@ pub mod __private {
     pub use crate::instance::{Components, destroy};
     pub use crate::log::init;
     #[cfg(feature = "torch")]
-    pub use crate::module::{ModuleEntry, ModuleInstance, WithRoles, create as create_module, forward, parameters};
+    pub use crate::module::{
+        ModuleEntry, ModuleInstance, WithRoles, create as create_module, create_dry, forward, parameters,
+    };
     pub use crate::{
         array::{ArrayEntry, ArrayInstance, create as create_array, forward as forward_array},
         codec::{CodecEntry, CodecInstance, create as create_codec, decode, encode},

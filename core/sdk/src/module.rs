@@ -8,6 +8,7 @@ use crate::abi::torch::{TensorHandle, Visit};
 use crate::abi::{Report, StrView, status};
 use crate::guard::{ONE_EACH, Poisonable, report_error};
 use crate::instance::{self, ComponentEntry, Components};
+use crate::variable::without_memory;
 use crate::{Error, ModuleDescriptor, Parameters};
 
 /// A differentiable network. The host trains, saves and loads its variables by their names under `path`.
@@ -16,7 +17,8 @@ pub trait Module: Send + Sized + 'static {
     /// The module's descriptor.
     const DESCRIPTOR: ModuleDescriptor;
 
-    /// Makes an instance with freshly initialised variables under `path`.
+    /// Makes an instance with freshly initialised variables under `path`, by [`variable`](crate::variable()) or layers that
+    /// use it.
     ///
     /// # Errors
     /// [`Error::Parameters`] for a value that the module does not accept.
@@ -126,7 +128,10 @@ impl<M: Module> DynModule for WithRoles<M> {
 
 /// One module of a plugin, for the export macro.
 #[doc(hidden)]
-pub type ModuleEntry = ComponentEntry<fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>>;
+pub type ModuleEntry = ComponentEntry<Make>;
+
+/// Makes a module with its variables.
+type Make = fn(&nn::Path<'_>, &Parameters) -> Result<Box<dyn DynModule>, Error>;
 
 /// What an instance holds: the variables and the module that uses them.
 #[doc(hidden)]
@@ -147,12 +152,32 @@ pub unsafe extern "C" fn create<P: Components<ModuleEntry>>(
 ) -> u32 {
     // SAFETY: the arguments are as the ABI says.
     unsafe {
+        instance::create(P::ALL, id, parameters, report, instance, |make, parameters| made(*make, parameters, device))
+    }
+}
+
+/// # Safety
+/// As `DryInterface::create`.
+#[doc(hidden)]
+pub unsafe extern "C" fn create_dry<P: Components<ModuleEntry>>(
+    id: StrView,
+    parameters: StrView,
+    device: i64,
+    report: *const Report,
+    instance: *mut *mut c_void,
+) -> u32 {
+    // SAFETY: the arguments are as the ABI says.
+    unsafe {
         instance::create(P::ALL, id, parameters, report, instance, |make, parameters| {
-            let variables = nn::VarStore::new(usize::try_from(device).map_or(Device::Cpu, Device::Cuda));
-            let module = make(&variables.root(), parameters)?;
-            Ok(ModuleInstance { variables, module })
+            without_memory(|| made(*make, parameters, device))
         })
     }
+}
+
+fn made(make: Make, parameters: &Parameters, device: i64) -> Result<ModuleInstance, Error> {
+    let variables = nn::VarStore::new(usize::try_from(device).map_or(Device::Cpu, Device::Cuda));
+    let module = make(&variables.root(), parameters)?;
+    Ok(ModuleInstance { variables, module })
 }
 
 /// # Safety

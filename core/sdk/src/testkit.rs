@@ -163,7 +163,7 @@ impl Kit {
             && let Some(table) = entry::modules(self.entry)
         {
             if let Some(subject) = module_checks::run::<torch_module::Module>(table, module, &given, protocol) {
-                torch_checks::run(&subject, protocol);
+                torch_checks::run(&subject, entry::dry(self.entry), protocol);
             }
             return;
         }

@@ -3,7 +3,7 @@
 
 use tch::{Kind, Tensor, nn};
 
-use crate::Error;
+use crate::{Error, variable};
 
 /// Deviation of fresh weights.
 const DEVIATION: f64 = 0.02;
@@ -26,7 +26,7 @@ impl Projection {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, inputs: i64, outputs: i64) -> Result<Self, Error> {
-        let bias = Some(path.f_var("bias", &[outputs], nn::Init::Const(0.0))?);
+        let bias = Some(variable(path, "bias", &[outputs], nn::Init::Const(0.0))?);
         Ok(Projection { bias, ..Projection::without_bias(path, inputs, outputs)? })
     }
 
@@ -35,7 +35,7 @@ impl Projection {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn without_bias(path: &nn::Path<'_>, inputs: i64, outputs: i64) -> Result<Self, Error> {
-        Ok(Projection { weight: path.f_var("weight", &[outputs, inputs], fresh())?, bias: None })
+        Ok(Projection { weight: variable(path, "weight", &[outputs, inputs], fresh())?, bias: None })
     }
 
     /// Maps `x: [.., inputs]` to `[.., outputs]`.
@@ -60,8 +60,8 @@ impl LayerNorm {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, width: i64, epsilon: f64) -> Result<Self, Error> {
-        let weight = path.f_var("weight", &[width], nn::Init::Const(1.0))?;
-        let bias = path.f_var("bias", &[width], nn::Init::Const(0.0))?;
+        let weight = variable(path, "weight", &[width], nn::Init::Const(1.0))?;
+        let bias = variable(path, "bias", &[width], nn::Init::Const(0.0))?;
         Ok(LayerNorm { weight, bias, epsilon })
     }
 
@@ -85,7 +85,7 @@ impl Vectors {
     /// # Errors
     /// [`Error::Torch`] if memory runs out.
     pub fn new(path: &nn::Path<'_>, count: i64, width: i64) -> Result<Self, Error> {
-        Ok(Vectors { weight: path.f_var("weight", &[count, width], fresh())? })
+        Ok(Vectors { weight: variable(path, "weight", &[count, width], fresh())? })
     }
 
     /// Looks up `ids: [..]`, i64, and gives `[.., width]`.

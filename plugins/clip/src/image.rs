@@ -5,6 +5,7 @@ use anyflow_sdk::tch::{Kind, Tensor, nn};
 use anyflow_sdk::transformer::{LayerNorm, Projection, Vectors};
 use anyflow_sdk::{
     Error, Module, ModuleDescriptor, Parameters, PooledEncoder, PromptEncoder, Role, RoleDescriptor, descriptor::*,
+    variable,
 };
 
 use crate::layers::{Layer, Shape};
@@ -127,8 +128,8 @@ impl Module for Image {
         let start = nn::Init::Randn { mean: 0.0, stdev: 0.02 };
         let patches = [width, channel, patch_size, patch_size];
         Ok(Image {
-            class: embeddings.f_var("class_embedding", &[width], start)?,
-            patches: (&embeddings / "patch_embedding").f_var("weight", &patches, start)?,
+            class: variable(&embeddings, "class_embedding", &[width], start)?,
+            patches: variable(&(&embeddings / "patch_embedding"), "weight", &patches, start)?,
             positions: Vectors::new(&(&embeddings / "position_embedding"), tokens, width)?,
             first_norm: shape.norm(&(&root / "pre_layrnorm"))?,
             layers: shape.layers(&root)?,

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use anyflow_sdk::layers::elements;
 use anyflow_sdk::tch::{Kind, Tensor, nn};
-use anyflow_sdk::{Error, descriptor::*};
+use anyflow_sdk::{Error, descriptor::*, variable};
 
 /// `[token, word]`, one-hot. Word 0 is the empty word, which pads.
 pub(crate) const WORDS: Port = f32_port(&[axis_of("token", "length"), axis_of("word", "words")]);
@@ -57,8 +57,8 @@ impl Grams {
             ));
         }
         let normal = nn::Init::Randn { mean: 0.0, stdev: 1.0 };
-        let bias = path.f_var("bias", &[features], nn::Init::Uniform { lo: -PI, up: PI })?;
-        let weight = path.f_var("weight", &[features, words, span], normal)?;
+        let bias = variable(path, "bias", &[features], nn::Init::Uniform { lo: -PI, up: PI })?;
+        let weight = variable(path, "weight", &[features, words, span], normal)?;
         Ok(Grams { weight, bias, size: [length, words] })
     }
 

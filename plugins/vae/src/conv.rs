@@ -1,7 +1,7 @@
 //! Convolutions and group norm, with the names and the start values of PyTorch.
 
-use anyflow_sdk::Error;
 use anyflow_sdk::tch::{Tensor, nn};
+use anyflow_sdk::{Error, variable};
 
 /// A convolution over `[row, channel, height, width]`, padded so that a stride of one keeps height and width.
 pub(crate) struct Conv {
@@ -37,8 +37,8 @@ impl Conv {
         let ConvShape { inputs, outputs, kernel, stride, has_bias } = shape;
         let bound = 1.0 / ((inputs * kernel * kernel) as f64).sqrt();
         let start = nn::Init::Uniform { lo: -bound, up: bound };
-        let bias = has_bias.then(|| path.f_var("bias", &[outputs], start)).transpose()?;
-        let weight = path.f_var("weight", &[outputs, inputs, kernel, kernel], start)?;
+        let bias = has_bias.then(|| variable(path, "bias", &[outputs], start)).transpose()?;
+        let weight = variable(path, "weight", &[outputs, inputs, kernel, kernel], start)?;
         Ok(Conv { weight, bias, stride })
     }
 
@@ -74,8 +74,8 @@ pub(crate) struct NormShape {
 impl GroupNorm {
     pub fn new(path: &nn::Path<'_>, shape: NormShape) -> Result<GroupNorm, Error> {
         let NormShape { channels, groups, epsilon } = shape;
-        let weight = path.f_var("weight", &[channels], nn::Init::Const(1.0))?;
-        let bias = path.f_var("bias", &[channels], nn::Init::Const(0.0))?;
+        let weight = variable(path, "weight", &[channels], nn::Init::Const(1.0))?;
+        let bias = variable(path, "bias", &[channels], nn::Init::Const(0.0))?;
         Ok(GroupNorm { weight, bias, groups, epsilon })
     }
 

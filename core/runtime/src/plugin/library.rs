@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyflow_abi::array::ArrayInterface;
 use anyflow_abi::codec::CodecInterface;
+use anyflow_abi::dry::DryInterface;
 use anyflow_abi::torch::TorchInterface;
 use anyflow_abi::{ABI_MINOR, Entry, Host, StrView, float, status};
 use anyflow_plan::descriptor::PluginDescriptor;
@@ -22,6 +23,9 @@ use super::versions::{self, rebuild};
 use super::watch::Watched;
 use super::{allowed, needs};
 use crate::{LIBTORCH, Result, RunError};
+
+/// The first ABI with modules without memory. What an older plugin answers for this interface means nothing.
+const DRY_SINCE: [u16; 2] = [1, 6];
 
 /// The loaded plugins of this process, by file. A file is read only once, so later changes of it have no effect.
 static LOADED: Mutex<BTreeMap<PathBuf, Arc<Plugin>>> = Mutex::new(BTreeMap::new());
@@ -40,6 +44,8 @@ pub struct Plugin {
     pub keeps_floats: bool,
     pub(super) codecs: Option<&'static CodecInterface>,
     pub(super) modules: Option<&'static TorchInterface>,
+    /// Modules without memory, since ABI 1.6.
+    pub(super) dry: Option<&'static DryInterface>,
     pub(super) arrays: Option<&'static ArrayInterface>,
 }
 
@@ -196,11 +202,12 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
     let interface = entry.interface.ok_or_else(|| format!("{name} has no interfaces; {}", rebuild()))?;
     let watched = Watched::begin(&descriptor.plugin, &descriptor.version, "interface");
     // SAFETY: the id is readable during the call; a table is static and has the type of its id.
-    let (codecs, modules, arrays) = unsafe {
+    let (codecs, modules, dry, arrays) = unsafe {
         let offered = |id: &str| interface(StrView::new(id.as_bytes()));
         (
             table::<CodecInterface>(offered(anyflow_abi::codec::ID), anyflow_abi::codec::ID, &name)?,
             table::<TorchInterface>(offered(anyflow_abi::torch::ID), anyflow_abi::torch::ID, &name)?,
+            table::<DryInterface>(offered(anyflow_abi::dry::ID), anyflow_abi::dry::ID, &name)?,
             table::<ArrayInterface>(offered(anyflow_abi::array::ID), anyflow_abi::array::ID, &name)?,
         )
     };
@@ -212,7 +219,8 @@ fn start(entry: &'static Entry, descriptor: PluginDescriptor, blake3: String) ->
             return Err(format!("the code of {name} is built for libtorch {theirs}; {}", rebuild()));
         }
     }
-    Ok(Plugin { descriptor, entry, blake3, needed: IndexMap::new(), keeps_floats, codecs, modules, arrays })
+    let dry = dry.filter(|_| descriptor.abi >= DRY_SINCE);
+    Ok(Plugin { descriptor, entry, blake3, needed: IndexMap::new(), keeps_floats, codecs, modules, dry, arrays })
 }
 
 static HOST: Host = Host { struct_size: size_of::<Host>() as u32, abi_minor: ABI_MINOR as u32, log: Some(log) };

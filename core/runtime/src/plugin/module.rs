@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use anyflow_plan::descriptor::{Interface, Role};
 use anyflow_plan::plan::Component;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::array::ArrayModule;
 use super::instance::Instance;
 use super::library::{LoadedPlugins, Plugin};
+use super::module_options::ModuleOptions;
 use super::parameter::Parameter;
 use super::torch::TorchModule;
 use crate::Result;
+use crate::assign::assign;
 
 /// A module with its parameters. It is created, called and destroyed on one thread.
 pub struct Module {
@@ -23,8 +25,7 @@ pub struct Module {
 struct Origin {
     plugin: Arc<Plugin>,
     component: Component,
-    device: Device,
-    seed: u64,
+    options: ModuleOptions,
 }
 
 /// The interface of a module.
@@ -40,21 +41,21 @@ pub struct Leaving {
 }
 
 impl Module {
-    /// Makes an instance with fresh parameters, which follow from `seed`.
+    /// Makes an instance with fresh parameters.
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(plugins: &mut LoadedPlugins, component: &Component, device: Device, seed: u64) -> Result<Self> {
+    pub fn new(plugins: &mut LoadedPlugins, component: &Component, options: ModuleOptions) -> Result<Self> {
         let plugin = plugins.load(&component.library)?;
-        Module::of(Origin { plugin, component: plugins.with_files(component)?, device, seed })
+        Module::of(Origin { plugin, component: plugins.with_files(component)?, options })
     }
 
     fn of(origin: Origin) -> Result<Self> {
-        let Origin { plugin, component, device, seed } = &origin;
+        let Origin { plugin, component, options } = &origin;
         let of = Instance::of(plugin.clone(), component);
         let described = plugin.descriptor.modules.iter().find(|module| module.id == component.id);
         let called = match described.map(|module| &module.interface) {
-            Some(Interface::Torch) => Called::Torch(TorchModule::new(of, component, *device, *seed)?),
+            Some(Interface::Torch) => Called::Torch(TorchModule::new(of, component, *options)?),
             Some(Interface::Array) => Called::Array(ArrayModule::new(of, component)?),
             Some(Interface::Other(id)) => {
                 return Err(
@@ -111,20 +112,20 @@ impl Module {
 }
 
 impl Leaving {
-    /// Creates the instance on this thread.
+    /// Creates the instance on this thread. It takes over the memory of the parameters.
     ///
     /// # Errors
     /// The plugin's error.
     pub fn arrive(self) -> Result<Module> {
-        let module = Module::of(self.origin)?;
-        let _no_grad = tch::no_grad_guard();
+        let options = ModuleOptions { is_dry: true, ..self.origin.options };
+        let module = Module::of(Origin { options, ..self.origin })?;
         let fresh = module.parameters()?;
         if fresh.len() != self.parameters.len() {
             let text = format!("returned {} parameters, but {} before", fresh.len(), self.parameters.len());
             return Err(module.of_instance().error("parameters", &text));
         }
-        for (mut fresh, known) in fresh.into_iter().zip(self.parameters) {
-            fresh.tensor.f_copy_(&known.tensor)?;
+        for (fresh, known) in fresh.into_iter().zip(self.parameters) {
+            assign(&fresh.tensor, &known.tensor)?;
         }
         Ok(module)
     }

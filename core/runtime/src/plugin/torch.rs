@@ -12,6 +12,7 @@ use tch::{Device, Kind, Tensor};
 use super::call::Call;
 use super::instance::Instance;
 use super::made::Made;
+use super::module_options::ModuleOptions;
 use super::parameter::Parameter;
 use super::report::sentence_of;
 use super::role::{number, promised, word};
@@ -28,15 +29,16 @@ pub(super) struct TorchModule {
 unsafe impl Send for TorchModule {}
 
 impl TorchModule {
-    /// Makes an instance with fresh parameters, which follow from `seed`.
+    /// Makes an instance.
     ///
     /// # Errors
     /// The plugin's error.
-    pub fn new(of: Instance, component: &Component, device: Device, seed: u64) -> Result<Self> {
+    pub fn new(of: Instance, component: &Component, options: ModuleOptions) -> Result<Self> {
         let interface = of.plugin.modules.ok_or_else(|| of.error("create", "the plugin has no torch modules"))?;
-        let create = interface.create.ok_or_else(|| of.missing("create"))?;
-        crate::seed_libtorch(seed);
-        let ordinal = match device {
+        let dry = of.plugin.dry.filter(|_| options.is_dry).and_then(|dry| dry.create);
+        let create = dry.or(interface.create).ok_or_else(|| of.missing("create"))?;
+        crate::seed_libtorch(options.seed);
+        let ordinal = match options.device {
             Device::Cuda(n) => n as i64,
             _ => -1,
         };

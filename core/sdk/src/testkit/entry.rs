@@ -75,6 +75,13 @@ pub(super) fn modules(entry: &'static Entry) -> Option<&'static crate::abi::torc
     unsafe { table(entry, crate::abi::torch::ID).cast::<crate::abi::torch::TorchInterface>().as_ref() }
 }
 
+/// The table of modules without memory.
+#[cfg(feature = "torch")]
+pub(super) fn dry(entry: &'static Entry) -> Option<&'static crate::abi::dry::DryInterface> {
+    // SAFETY: as above.
+    unsafe { table(entry, crate::abi::dry::ID).cast::<crate::abi::dry::DryInterface>().as_ref() }
+}
+
 fn table(entry: &'static Entry, id: &str) -> *const std::ffi::c_void {
     // SAFETY: the id is readable during the call.
     entry.interface.map_or(std::ptr::null(), |interface| unsafe { interface(StrView::new(id.as_bytes())) })

@@ -108,7 +108,15 @@ impl<'a, M: Instance> Subject<'a, M> {
     }
 
     pub fn make(&self) -> Result<M, Refusal> {
-        self.make_with(&Value::Object(self.parameters.clone()).to_string())
+        self.make_by(M::create)
+    }
+
+    /// Makes an instance by a function of table, id and parameters.
+    pub fn make_by(
+        &self,
+        create: impl FnOnce(&'static M::Table, &str, &str) -> Result<M, Refusal>,
+    ) -> Result<M, Refusal> {
+        create(self.table, &self.descriptor.id, &Value::Object(self.parameters.clone()).to_string())
     }
 
     fn make_with(&self, parameters: &str) -> Result<M, Refusal> {

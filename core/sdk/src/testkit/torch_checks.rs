@@ -9,13 +9,22 @@ use super::module_checks::{ROWS, Subject};
 use super::outcome::{Protocol, Unmet, Verdict};
 use super::torch_module::{Module, random};
 use super::variable::Variable;
+use crate::abi::dry::DryInterface;
 
-/// Runs the checks.
-pub(super) fn run(subject: &Subject<'_, Module>, protocol: &mut Protocol<'_>) {
+/// Runs the checks; `dry` makes instances without memory, if the plugin offers it.
+pub(super) fn run(subject: &Subject<'_, Module>, dry: Option<&'static DryInterface>, protocol: &mut Protocol<'_>) {
     protocol.check("variables", || subject.variables());
     protocol.check("seed", || subject.seed());
     protocol.check("inputs", || subject.inputs());
     protocol.check("gradients", || subject.gradients());
+    if let Some(dry) = dry {
+        protocol.check("dry", || subject.dry(dry));
+    }
+}
+
+/// Names, sizes, and whether they are trained.
+fn named(all: &[Variable]) -> Vec<(String, Vec<i64>, bool)> {
+    all.iter().map(|v| (v.name.clone(), v.tensor.size(), v.trainable)).collect()
 }
 
 impl Subject<'_, Module> {
@@ -24,9 +33,6 @@ impl Subject<'_, Module> {
         let module = self.make()?;
         let other = self.make()?;
         let all = module.visit()?;
-        let named = |all: &[Variable]| -> Vec<_> {
-            all.iter().map(|v| (v.name.clone(), v.tensor.size(), v.trainable)).collect()
-        };
         let first = named(&all);
         if first != named(&module.visit()?) || first != named(&other.visit()?) {
             return Err("names, sizes or order differ from call to call or from instance to instance".into());
@@ -59,6 +65,29 @@ impl Subject<'_, Module> {
             }
         }
         Err("fresh parameters differ though libtorch has the same seed".into())
+    }
+
+    /// An instance without memory has the variables of another one, and computes the same once it has their values.
+    fn dry(&self, dry: &'static DryInterface) -> Verdict {
+        let module = self.make()?;
+        let filled = self.make_by(|table, id, parameters| Module::dry(dry, table, id, parameters))?;
+        let [wanted, mut found] = [module.visit()?, filled.visit()?];
+        if named(&wanted) != named(&found) {
+            return Err("names, sizes or order of variables differ without memory".into());
+        }
+        let is_shared = |v: &&Variable| v.tensor.numel() > 1 && v.tensor.stride().iter().all(|stride| *stride == 0);
+        let shared = found.iter().filter(is_shared).count();
+        for (to, from) in found.iter_mut().zip(&wanted) {
+            to.tensor.f_set_data(&from.tensor.f_detach()?.copy())?;
+        }
+        for role in &self.roles {
+            let x = random(role, ROWS);
+            let of = |module: &Module| tch::no_grad(|| module.checked(role, &x, false));
+            if of(&module)? != of(&filled)? {
+                return Err(format!("{} ignores the values that the host set", role.name).into());
+            }
+        }
+        Ok(format!("{shared} of {} variables took no memory", found.len()))
     }
 
     /// Calls leave their inputs unchanged and usable.

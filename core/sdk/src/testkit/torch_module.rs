@@ -11,8 +11,9 @@ use super::module_checks::{Call, Instance, ROWS};
 use super::outcome::Unmet;
 use super::role::Role;
 use super::variable::Variable;
-use crate::abi::StrView;
+use crate::abi::dry::DryInterface;
 use crate::abi::torch::{TensorHandle, TorchInterface};
+use crate::abi::{Report, StrView};
 
 /// A module on the CPU, called as a host calls it.
 pub(super) struct Module {
@@ -20,7 +21,35 @@ pub(super) struct Module {
     instance: *mut c_void,
 }
 
+/// The `create` of either table.
+type Create = unsafe extern "C" fn(StrView, StrView, i64, *const Report, *mut *mut c_void) -> u32;
+
 impl Module {
+    /// Makes an instance without memory.
+    pub fn dry(
+        dry: &DryInterface,
+        table: &'static TorchInterface,
+        id: &str,
+        parameters: &str,
+    ) -> Result<Self, Refusal> {
+        Module::by(dry.create, table, id, parameters)
+    }
+
+    fn by(create: Option<Create>, table: &'static TorchInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
+        let create = create.ok_or_else(|| Refusal::absent("create"))?;
+        let call = Listening::begin(0);
+        let mut instance = std::ptr::null_mut();
+        let id = StrView::new(id.as_bytes());
+        let parameters = StrView::new(parameters.as_bytes());
+        // SAFETY: all arguments live until the call returns.
+        let code = unsafe { create(id, parameters, -1, call.report(), &mut instance) };
+        call.end(code)?;
+        if instance.is_null() {
+            return Err(Refusal::broken("`create` succeeded and gave no instance"));
+        }
+        Ok(Module { table, instance })
+    }
+
     /// Its parameters and buffers, in the order in which it visits them.
     pub fn visit(&self) -> Result<Vec<Variable>, Refusal> {
         let visit = self.table.parameters.ok_or_else(|| Refusal::absent("parameters"))?;
@@ -71,18 +100,7 @@ impl Instance for Module {
     const ALIKE: bool = false;
 
     fn create(table: &'static TorchInterface, id: &str, parameters: &str) -> Result<Self, Refusal> {
-        let create = table.create.ok_or_else(|| Refusal::absent("create"))?;
-        let call = Listening::begin(0);
-        let mut instance = std::ptr::null_mut();
-        let id = StrView::new(id.as_bytes());
-        let parameters = StrView::new(parameters.as_bytes());
-        // SAFETY: all arguments live until the call returns.
-        let code = unsafe { create(id, parameters, -1, call.report(), &mut instance) };
-        call.end(code)?;
-        if instance.is_null() {
-            return Err(Refusal::broken("`create` succeeded and gave no instance"));
-        }
-        Ok(Module { table, instance })
+        Module::by(table.create, table, id, parameters)
     }
 
     fn random(role: &Role<'_>, rows: usize) -> Result<Tensor, Unmet> {
