@@ -25,6 +25,7 @@ mod tasks;
 mod trainable;
 mod types;
 mod unused;
+mod vectors;
 
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline, Training};
@@ -77,4 +78,5 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &trainable::Trainable,
     &types::Types,
     &unused::Unused,
+    &vectors::Vectors,
 ];

@@ -10,14 +10,14 @@ const MODEL: &str = r#"anyflow: 1
 name: joined
 checkpoint: weights/joined.safetensors
 streams:
-  image: {codec: image/gray, module: image/autoencoder, latent: [24]}
+  image: {codec: image/gray, latent: [1, 28, 28]}
 prompts:
   one: {codec: {use: text/words, vocabulary: ["", zero, one], length: 2}, module: text/prompt, tokens: [2, 64]}
   two: {codec: {use: text/words, vocabulary: ["", two], length: 3}, module: text/prompt, tokens: [2, 32], vector: [32]}
   both: {features: [one, two], tokens: [2, 96], absent: {tokens: 0.0}}
   sizes: {vector: [6]}
 denoisers:
-  image: {over: [image], prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}, network: {kind: residual-mlp}}
+  image: {over: [image], prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}, network: {kind: unet, block_out_channels: [32, 64]}}
 "#;
 const PIPELINE: &str = "anyflow: 1
 name: joined
@@ -97,6 +97,9 @@ fn what_is_wrong_with_such_a_prompt_is_said() {
     edited("vector: [6]", "vector: [2, 3]").check("error-prompt-numbers");
     edited("prompts: [both]", "prompts: [both, sizes]").check("error-prompt-of-numbers");
     edited("from: [two.pooled, sizes]", "from: [one.pooled, sizes]").check("error-vector-unknown");
+    edited("{kind: unet, block_out_channels: [32, 64]}", "{kind: transformer}").check("error-vectors-not-taken");
+    let coupled = "{kind: coupled, parts: {image: {kind: unet, block_out_channels: [32, 64]}}}";
+    edited("{kind: unet, block_out_channels: [32, 64]}", coupled).check("error-vectors-not-taken-coupled");
     case().edit("alone.pooled", "told.pooled").check("error-no-vector");
     case()
         .edit("{told: 1.0, framed: 1.0}", "{alone.pooled: 1.0}")
