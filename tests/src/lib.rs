@@ -23,5 +23,5 @@ pub use native::{compile, compile_with, native_component};
 pub use numbers::{Numbers, SCALED};
 pub use server::{Server, wait_for};
 pub use shared::{copy, shared};
-pub use tiny::{TinyFolder, fill};
+pub use tiny::{TinyFolder, fill, sparse};
 pub use workspace::{Workspace, cells};

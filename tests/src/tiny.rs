@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyflow_runtime::checkpoint::{self, Metadata, Tensors, WeightType};
@@ -29,6 +30,15 @@ impl TinyFolder {
         let path = format!("{}/goldens/{name}.json", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(path).expect("a description that the script wrote");
         TinyFolder(serde_json::from_str(&text).expect("JSON"))
+    }
+
+    /// Reads the description of a model at its true size, as `goldens/true_shapes.py` writes it.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn at_true_size(name: &str) -> TinyFolder {
+        let all = TinyFolder::read("true-shapes");
+        TinyFolder(all.0[name].clone())
     }
 
     /// Case -> latents and images of diffusers.
@@ -66,15 +76,34 @@ impl TinyFolder {
     /// # Panics
     /// If names or shapes are not those of the published files, or the model is then incomplete.
     pub fn write_weights(&self, folder: &Path, model: &Path) {
-        let shapes = self.shapes(folder, model);
-        for (file, tensors) in &shapes {
-            let description = &self.0["weights"][file.as_str()];
-            assert_eq!(digest(tensors), description["digest"], "names or shapes of {file} differ: {tensors:?}");
+        for (file, tensors) in &self.published_shapes(folder, model) {
             let tensor = |(name, shape): (&String, &Vec<i64>)| (name.clone(), parameter(name, shape));
             save(&folder.join(file), &tensors.iter().map(tensor).collect());
         }
         let report = report(model);
         assert!(report["is_complete"] == true, "{report}");
+    }
+
+    /// Writes files of these names and shapes in f16 whose numbers are zero and take no disk.
+    ///
+    /// # Panics
+    /// As [`TinyFolder::write_weights`].
+    pub fn write_sparse(&self, folder: &Path, model: &Path) {
+        for (file, tensors) in &self.published_shapes(folder, model) {
+            let shape =
+                |(name, shape): (&String, &Vec<i64>)| (name.clone(), shape.iter().map(|n| *n as usize).collect());
+            sparse(&folder.join(file), &tensors.iter().map(shape).collect::<Vec<_>>(), "F16");
+        }
+    }
+
+    /// The wanted tensors by file, which are those of the published files.
+    fn published_shapes(&self, folder: &Path, model: &Path) -> Shapes {
+        let shapes = self.shapes(folder, model);
+        for (file, tensors) in &shapes {
+            let description = &self.0["weights"][file.as_str()];
+            assert_eq!(digest(tensors), description["digest"], "names or shapes of {file} differ: {tensors:?}");
+        }
+        shapes
     }
 
     /// The wanted tensors by file, by their names there: the report on empty files names them, and the report on empty tensors
@@ -164,6 +193,26 @@ fn vocabulary() -> Value {
     let special = ["<|startoftext|>", "<|endoftext|>"].map(String::from);
     let words = letters.iter().cloned().chain(ends).chain(special);
     words.enumerate().map(|(index, word)| (word, json!(index))).collect::<Map<_, _>>().into()
+}
+
+/// Writes a safetensors file of these names and shapes whose numbers are zero and take no disk.
+///
+/// # Panics
+/// If there is no room.
+pub fn sparse(path: &Path, tensors: &[(String, Vec<usize>)], dtype: &str) {
+    let width = if dtype == "F16" { 2 } else { 4 };
+    let mut header = Map::new();
+    let mut end = 0;
+    for (name, shape) in tensors {
+        let start = end;
+        end += width * shape.iter().product::<usize>();
+        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
+    }
+    let header = Value::from(header).to_string();
+    let mut file = std::fs::File::create(path).expect("room on disk");
+    let start = [(header.len() as u64).to_le_bytes().as_slice(), header.as_bytes()].concat();
+    file.write_all(&start).expect("room on disk");
+    file.set_len((start.len() + end) as u64).expect("room on disk");
 }
 
 fn save(path: &PathBuf, tensors: &Tensors) {

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
 
-use anyflow_tests::anyflow;
+use anyflow_tests::{TinyFolder, anyflow, sparse, target};
 use serde_json::{Map, Value, json};
 
 /// Writes a folder of the corpus: file -> JSON, text, or `weights`.
@@ -22,23 +23,6 @@ fn write(name: &str, folder: &Path) {
             None => std::fs::write(path, value.to_string()).unwrap(),
         }
     }
-}
-
-/// A safetensors file of these names and shapes whose numbers are zero and take no disk.
-fn sparse(path: &Path, tensors: &[(String, Vec<usize>)], dtype: &str) {
-    let width = if dtype == "F16" { 2 } else { 4 };
-    let mut header = Map::new();
-    let mut end = 0;
-    for (name, shape) in tensors {
-        let start = end;
-        end += width * shape.iter().product::<usize>();
-        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [start, end]}));
-    }
-    let header = Value::from(header).to_string();
-    let mut file = std::fs::File::create(path).unwrap();
-    file.write_all(&(header.len() as u64).to_le_bytes()).unwrap();
-    file.write_all(header.as_bytes()).unwrap();
-    file.set_len(8 + header.len() as u64 + end as u64).unwrap();
 }
 
 fn adopt(folder: &Path, output: &Path) -> anyflow_tests::Output {
@@ -174,4 +158,51 @@ fn an_unknown_key_map_is_named() {
     std::fs::write(project.path().join("own.map"), "ignore buffer\nrenam a -> b\n").unwrap();
     let output = anyflow(["check".as_ref(), model.as_os_str()]);
     assert!(output.code == 2 && output.err.contains("own.map is wrong in line 2"), "{}", output.err);
+}
+
+/// Anonymous memory that a check of headers may take, in KiB: less than a tenth of the largest network in f32.
+const MOST_KIB: u64 = 1 << 20;
+/// The goal is 3 s, on a machine that does nothing else.
+const MOST_TIME: Duration = Duration::from_secs(20);
+
+/// Replaces the excerpts of CLIP's tokenizers by ones of as many tokens as they have.
+fn fill_tokenizers(folder: &Path) {
+    let marks = [("!", 0), ("<|startoftext|>", 49_406), ("<|endoftext|>", 49_407)];
+    let others = (1..49_406).map(|id| (format!("token{id}"), json!(id)));
+    let vocabulary: Map<String, Value> =
+        marks.map(|(mark, id)| (mark.to_string(), json!(id))).into_iter().chain(others).collect();
+    let vocabulary = Value::from(vocabulary).to_string();
+    for folder in [folder.to_path_buf(), folder.join("tokenizer"), folder.join("tokenizer_2")] {
+        if ["vocab.json", "tokenizer.json"].iter().any(|file| folder.join(file).exists()) {
+            let _ = std::fs::remove_file(folder.join("tokenizer.json"));
+            std::fs::write(folder.join("vocab.json"), &vocabulary).unwrap();
+            std::fs::write(folder.join("merges.txt"), "#version: 0.2\n").unwrap();
+        }
+    }
+}
+
+/// The published names and shapes at their true sizes, gigabytes, in files that take no disk.
+#[test]
+fn true_sizes_are_compared_without_memory() {
+    for name in ["sd15", "sdxl", "sdxl-refiner", "clip", "minilm"] {
+        let project = tempfile::tempdir().unwrap();
+        let [folder, model] = [name, "model.yaml"].map(|file| project.path().join(file));
+        write(name, &folder);
+        adopt(&folder, &model).ok();
+        fill_tokenizers(&folder);
+        TinyFolder::at_true_size(name).write_sparse(&folder, &model);
+        let limited = format!("ulimit -d {MOST_KIB}; exec \"$0\" \"$@\"");
+        let started = Instant::now();
+        let output = Command::new("bash")
+            .args(["-c", &limited])
+            .arg(target().join("anyflow"))
+            .args(["--json".as_ref(), "check".as_ref(), model.as_os_str(), "--weights".as_ref()])
+            .output()
+            .unwrap();
+        let [out, err] = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(output.status.code(), Some(0), "{name}: {out}{err}");
+        let report: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(report["is_complete"], true, "{name}: {report}");
+        assert!(started.elapsed() < MOST_TIME, "{name}: {:?}", started.elapsed());
+    }
 }

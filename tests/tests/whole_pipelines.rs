@@ -5,10 +5,14 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};
-use anyflow_tests::{TinyFolder, anyflow, fill, write_columns};
+use anyflow_tests::{TinyFolder, anyflow, fill, target, write_columns};
+use serde_json::Value;
 
 /// The largest difference of latents of order one after all steps, in f32.
 const LATENT: f64 = 1e-3;
@@ -76,15 +80,20 @@ impl Project {
         self.folder.path().join(name)
     }
 
-    /// Runs a shipped pipeline on the adopted model and returns the latents and images of each row.
-    fn run(&self, pipeline: &str, arguments: &[&str]) -> Vec<(Vec<f64>, Vec<u8>)> {
+    /// Writes a shipped pipeline with the adopted model.
+    fn write(&self, pipeline: &str) -> PathBuf {
         let shipped = format!("{}/../pipelines/pretrained/{pipeline}.yaml", env!("CARGO_MANIFEST_DIR"));
         let text = std::fs::read_to_string(shipped).unwrap();
         let model = text.lines().find(|line| line.starts_with("model: ")).unwrap();
         let text = text.replace(model, "model: model.yaml").replace("outputs: {", "outputs: {latent: made.image, ");
-        let [file, output, rows] =
-            [format!("{pipeline}.yaml"), format!("out-{pipeline}"), "rows".into()].map(|name| self.path(&name));
+        let file = self.path(&format!("{pipeline}.yaml"));
         std::fs::write(&file, text).unwrap();
+        file
+    }
+
+    /// Runs a shipped pipeline on the adopted model and returns the latents and images of each row.
+    fn run(&self, pipeline: &str, arguments: &[&str]) -> Vec<(Vec<f64>, Vec<u8>)> {
+        let [file, output, rows] = [self.write(pipeline), self.path(&format!("out-{pipeline}")), self.path("rows")];
         let _ = std::fs::remove_dir_all(&output);
         let [file, output, rows] = [file, output, rows].map(|path| path.display().to_string());
         let fixed = [
@@ -185,4 +194,60 @@ fn any_model_paints_a_hole() {
     let painted = project.run("in-painting", &[]);
     let seen = project.run("image-to-image", &["--set", "made.sampler.start_at=0.01"]);
     assert_eq!((painted.len(), seen.len()), (5, 5));
+}
+
+/// 64 captions, 40 of them distinct.
+fn write_captions(folder: &Path) {
+    let [hues, things] = [["red", "blue", "old", "two"].as_slice(), &["cat", "dog", "bird", "fish", "sun"]];
+    let caption = |n: usize| format!("{} {}{}", hues[n % 4], things[n / 4 % 5], ["", " at sea"][n / 20]);
+    let text = || Feature::Value("string".into());
+    let cells = |of: &dyn Fn(usize) -> String| (0..64).map(|row| Some(OwnedCell::Utf8(of(row)))).collect::<Vec<_>>();
+    let captions = cells(&|row| caption(row * 7 % 40));
+    write_columns(folder, vec![("id", text(), cells(&|row| row.to_string())), ("caption", text(), captions)]);
+}
+
+/// The bytes of all Parquet files of a folder, by name.
+fn parquet(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "parquet"));
+    files.map(|path| (path.file_name().unwrap().display().to_string(), std::fs::read(&path).unwrap())).collect()
+}
+
+#[test]
+fn a_killed_job_over_captions_ends_with_the_same_bytes() {
+    let project = Project::new("sd15");
+    let pipeline = project.write("text-to-image");
+    write_captions(&project.path("captions"));
+    let arguments = |output: &str, shard_rows: &str| -> Vec<String> {
+        let [input, output] = [project.path("captions"), project.path(output)].map(|path| path.display().to_string());
+        let fixed = ["run", &pipeline.display().to_string(), "--input", &input, "--output", &output];
+        let more = ["--shard-rows", shard_rows, "--threads", "1", "--set", "made.sampler.steps=15"];
+        fixed.into_iter().chain(more).map(String::from).collect()
+    };
+    anyflow(arguments("whole", "1024")).ok();
+    let record = std::fs::read_to_string(project.path("whole/run.json")).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
+    let figures = |key: &str| record["result"][key].as_u64();
+    assert_eq!((figures("prompt_rows"), figures("encoded_prompts")), (Some(64), Some(40)), "{record}");
+
+    anyflow(arguments("calm", "8")).ok();
+    let mut front = Command::new(target().join("anyflow"));
+    front.args(arguments("killed", "8")).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut front = front.spawn().unwrap();
+    let commits = project.path("killed/commits");
+    while std::fs::read_dir(&commits).map_or(0, Iterator::count) < 3 {
+        assert!(front.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", front.id())).unwrap();
+    for pid in children.split_whitespace().map(String::from).chain([front.id().to_string()]) {
+        Command::new("kill").args(["-9", &pid]).status().unwrap();
+    }
+    front.wait().unwrap();
+    assert!(!project.path("killed/manifest.json").exists());
+    anyflow(arguments("killed", "8")).ok();
+    let [calm, killed] = ["calm", "killed"].map(|output| parquet(&project.path(output).join("data")));
+    assert!(calm.len() >= 8, "{:?}", calm.keys());
+    assert_eq!(calm.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    assert!(calm == killed, "other bytes");
 }

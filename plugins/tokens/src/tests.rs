@@ -54,6 +54,68 @@ fn tokens_equal_those_of_transformers() {
     compare::<WordPiece>(include_str!("../goldens/wordpiece.json"));
 }
 
+/// The texts of `goldens/odd.py`, of difficult pieces.
+fn odd_texts(pieces: &[String]) -> Vec<String> {
+    let mut state = 1u64;
+    let mut draw = |count: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) % count as u64) as usize
+    };
+    let mut text = |index: usize| {
+        let mut text = String::new();
+        for _ in 0..draw(9) {
+            match draw(16) {
+                0 => text.extend(char::from_u32(draw(0x2FE0) as u32)),
+                kind => {
+                    let piece = &pieces[draw(pieces.len())];
+                    text += &piece.repeat(if kind == 1 { 1 + draw(30) } else { 1 });
+                }
+            }
+            text += ["", " ", " "][draw(3)];
+        }
+        if index % 1000 == 999 { text + &"word".repeat(2500) } else { text }
+    };
+    (0..5000).map(&mut text).collect()
+}
+
+/// FNV-1a of the number of tokens and the tokens of each text, as in `goldens/odd.py`.
+fn digest(rows: &[Vec<u32>]) -> String {
+    let numbers = rows.iter().flat_map(|row| std::iter::once(row.len() as u32).chain(row.iter().copied()));
+    let step = |digest: u64, byte: u8| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
+    format!("{:016x}", numbers.flat_map(u32::to_le_bytes).fold(0xCBF2_9CE4_8422_2325, step))
+}
+
+/// The tokens that the mask shows.
+fn shown<C: Codec<Element = i64>>(codec: &C, text: &str, length: usize) -> Vec<u32> {
+    let array = encoded(codec, text, length).unwrap();
+    let (ids, mask) = array.split_at(length);
+    ids.iter().zip(mask).filter(|(_, mask)| **mask > 0).map(|(id, _)| *id as u32).collect()
+}
+
+fn compare_odd<C: Codec<Element = i64>>(name: &str, golden: &str) {
+    let odd: Value = serde_json::from_str(include_str!("../goldens/odd.json")).unwrap();
+    let length = odd["length"].as_u64().unwrap() as usize;
+    let mut golden: Value = serde_json::from_str(golden).unwrap();
+    golden["length"] = length.into();
+    let codec: C = codec(&golden, "cut");
+    let pieces: Vec<String> = serde_json::from_value(odd["pieces"].clone()).unwrap();
+    let texts = odd_texts(&pieces);
+    let wanted: Vec<String> = serde_json::from_value(odd["digests"][name].clone()).unwrap();
+    for (texts, wanted) in texts.chunks(100).zip(&wanted) {
+        let ids: Vec<Vec<u32>> = texts.iter().map(|text| shown(&codec, text, length)).collect();
+        assert_eq!(digest(&ids), *wanted, "{name}: one of {texts:?}");
+    }
+    assert_eq!(wanted.len(), 50);
+}
+
+#[test]
+fn odd_texts_have_the_tokens_of_transformers() {
+    compare_odd::<Clip>("clip", include_str!("../goldens/clip.json"));
+    compare_odd::<Gpt2>("gpt2", include_str!("../goldens/gpt2.json"));
+    compare_odd::<Gpt2>("roberta", include_str!("../goldens/roberta.json"));
+    compare_odd::<WordPiece>("wordpiece", include_str!("../goldens/wordpiece.json"));
+}
+
 #[test]
 fn tokens_come_back_as_text() {
     let clip: Clip = codec(&serde_json::from_str(include_str!("../goldens/clip.json")).unwrap(), "cut");
