@@ -1,10 +1,11 @@
 //! Each system call of a job fails once, and each file is safe on disk before the next step names it.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::jobs::{Place, assert_good, begin, copy, put, run, try_run};
-use anyflow_datasets::{Fault, Manifest};
+use anyflow_datasets::{Fault, Folder, Manifest};
 
 const OUTPUT_VARIABLE: &str = "ANYFLOW_TEST_FAULTY_OUTPUT";
 
@@ -25,6 +26,15 @@ fn child_whose_calls_fail() {
     }
 }
 
+/// Not a test of its own: it appends to a log, which [`an_appended_log_is_safe_once_it_is_synced`] watches.
+#[test]
+fn child_that_appends() {
+    let Some(out) = std::env::var_os(OUTPUT_VARIABLE) else { return };
+    let folder = Folder::open(Path::new(&out)).unwrap();
+    folder.append("log").unwrap().write_all(b"line\n").unwrap();
+    folder.sync("log").unwrap();
+}
+
 /// `tests/native/inject.c`, which makes system calls fail or notes them in a journal.
 struct Shim(Place);
 
@@ -40,9 +50,13 @@ impl Shim {
 
     /// The job of [`child_whose_calls_fail`] in the folder `out`; calls below `watched` count.
     fn job(&self, out: &Path, watched: &Path) -> Command {
+        self.child("child_whose_calls_fail", out, watched)
+    }
+
+    fn child(&self, name: &str, out: &Path, watched: &Path) -> Command {
         std::fs::write(self.0.at("state"), [0; 4096]).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["faults::child_whose_calls_fail", "--exact", "--nocapture"]).env(OUTPUT_VARIABLE, out);
+        command.args([&format!("faults::{name}"), "--exact", "--nocapture"]).env(OUTPUT_VARIABLE, out);
         command.env("LD_PRELOAD", self.0.at("inject.so")).env("FAULTS_STATE", self.0.at("state"));
         command.env("FAULTS_BELOW", watched.canonicalize().unwrap());
         command
@@ -61,10 +75,10 @@ impl Shim {
         u64::from_ne_bytes(std::fs::read(self.0.at("state")).unwrap()[..8].try_into().unwrap())
     }
 
-    /// The steps of a job that runs through.
-    fn journal(&self, out: &Path, watched: &Path) -> Vec<Step> {
+    /// The steps of a child that runs through.
+    fn journal(&self, mut child: Command) -> Vec<Step> {
         std::fs::write(self.0.at("journal"), b"").unwrap();
-        let output = self.job(out, watched).env("FAULTS_JOURNAL", self.0.at("journal")).output().unwrap();
+        let output = child.env("FAULTS_JOURNAL", self.0.at("journal")).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         steps(&std::fs::read(self.0.at("journal")).unwrap())
     }
@@ -206,7 +220,7 @@ fn each_file_is_safe_before_the_next_step() {
     let place = Place::new();
     let root = place.at("").canonicalize().unwrap();
     let out = root.join("a/out");
-    let steps = shim.journal(&out, &root);
+    let steps = shim.journal(shim.job(&out, &root));
     assert_each_step_is_safe(&steps);
     let named = |step: &Step| Some(step.to.strip_prefix(&out).unwrap().to_str().unwrap().to_string());
     let names: Vec<String> = steps.iter().filter(|step| step.kind == 'r').filter_map(named).collect();
@@ -225,7 +239,7 @@ fn folders_that_a_killed_process_made_are_safe_before_anything_is_in_them() {
     let root = place.at("").canonicalize().unwrap();
     let out = root.join("out");
     half_done(&out);
-    let steps = shim.journal(&out, &root);
+    let steps = shim.journal(shim.job(&out, &root));
     assert_each_step_is_safe(&steps);
     let first_name = steps.iter().position(|step| step.kind == 'r').unwrap();
     for folder in [&root, &out] {
@@ -235,6 +249,20 @@ fn folders_that_a_killed_process_made_are_safe_before_anything_is_in_them() {
     let removed: Vec<&Path> = steps.iter().filter(|step| step.kind == 'u').map(|step| step.path.as_path()).collect();
     let leftovers = ["data/.shard-00002.parquet.1f-2.tmp", "data/shard-00003.parquet", ".lock"];
     assert_eq!(removed, leftovers.map(|name| out.join(name)));
+}
+
+#[test]
+fn an_appended_log_is_safe_once_it_is_synced() {
+    let shim = Shim::build();
+    let place = Place::new();
+    let root = place.at("").canonicalize().unwrap();
+    let out = root.join("out");
+    let steps = shim.journal(shim.child("child_that_appends", &out, &root));
+    let log = out.join("log");
+    let written = steps.iter().position(|step| step.kind == 'w' && step.path == log).unwrap();
+    let synced = &steps[written + 1..];
+    assert!(synced[0].kind == 's' && synced[0].path == log, "{synced:?}");
+    assert!(is_sync_of_folder(synced.get(1), &log), "{synced:?}");
 }
 
 #[test]

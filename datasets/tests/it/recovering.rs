@@ -62,7 +62,9 @@ fn commits_of_another_job_are_removed() {
     }
     put(place.at("a/manifest.json"), place.at("b/manifest.json"));
     let error = refusal(place.at("b"));
-    assert!(error.to_string().contains("but job.json is of the job"), "{error}");
+    let [a, b] = [1, 2].map(|seed| JobId::default().with("seed", seed).fingerprint());
+    let told = format!("is of the job {}, but job.json is of the job {};", &a[..12], &b[..12]);
+    assert!(error.to_string().contains(&told), "{error}");
     assert_eq!(run(&place.at("b"), 2), [1, 2, 3]);
     assert_good(&place.at("b"), 2);
 }
@@ -117,6 +119,21 @@ fn commits_that_do_not_match_their_name_or_file_are_removed() {
         assert_good(&place.at("out"), 1);
         assert_eq!(std::fs::read_dir(place.at("out/commits")).unwrap().count() as u64, SHARDS, "case {index}");
     }
+}
+
+/// A disk that does not respond is no reason to delete.
+#[test]
+fn a_shard_that_the_system_cannot_open_keeps_its_commit() {
+    let place = Place::new();
+    let out = place.at("out");
+    run(&out, 1);
+    let shard = out.join("data/shard-00001.parquet");
+    std::fs::rename(&shard, place.at("aside")).unwrap();
+    symlink(&shard, &shard).unwrap();
+    assert!(matches!(open_job(&out, 1), Err(DatasetError::Io { .. })));
+    std::fs::rename(place.at("aside"), &shard).unwrap();
+    assert_eq!(run(&out, 1), [0; 0]);
+    assert_good(&out, 1);
 }
 
 #[test]
