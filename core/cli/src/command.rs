@@ -8,6 +8,7 @@ pub mod doctor;
 pub mod eval;
 pub mod explain;
 pub mod finish;
+pub mod gc;
 pub mod jobs;
 pub mod plan;
 pub mod plugin;

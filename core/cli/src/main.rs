@@ -2,6 +2,7 @@
 
 mod adopt;
 mod allow;
+mod attempts;
 mod catalog;
 mod cli;
 mod combination;
