@@ -291,12 +291,17 @@ fn a_dataset_in_a_store_reads_like_one_on_a_disk() {
     let numbers = project();
     let variables = store.variables();
     let rows = unmarked(&numbers.path("rows.parquet"));
-    let names =
-        ["a.parquet", "test/part-2.parquet", "test/part-10.parquet", "h/lang=de/0.parquet", "h/lang=en/0.parquet"];
-    for name in names.into_iter().chain([".hidden/a.parquet", "_private.parquet"]) {
-        store.put(&format!("set/{name}"), &rows);
-        std::fs::create_dir_all(numbers.path("set").join(name).parent().unwrap()).unwrap();
-        std::fs::write(numbers.path("set").join(name), &rows).unwrap();
+    let visible = ["set/a.parquet", "set/test/part-2.parquet", "set/test/part-10.parquet"];
+    let hidden = ["set/.hidden/a.parquet", "set/_private.parquet"];
+    for name in visible.into_iter().chain(hidden).chain([
+        "hive/lang=de/0.parquet",
+        "hive/lang=en/0.parquet",
+        "both/train.parquet",
+        "both/test.parquet",
+    ]) {
+        store.put(name, &rows);
+        std::fs::create_dir_all(numbers.path(name).parent().unwrap()).unwrap();
+        std::fs::write(numbers.path(name), &rows).unwrap();
     }
     let card = "---\nconfigs:\n- config_name: default\n  data_files: 'h/*/*.parquet'\n---\n";
     store.put("carded/README.md", card.as_bytes());
@@ -310,8 +315,8 @@ fn a_dataset_in_a_store_reads_like_one_on_a_disk() {
         "set/a.parquet",
         "set/test",
         "set#all",
-        "set#test",
-        "set/h",
+        "both#test",
+        "hive",
         "set/*/part-{2,10}.parquet",
         "set/*.parquet",
         "carded",
@@ -329,7 +334,7 @@ fn a_dataset_in_a_store_reads_like_one_on_a_disk() {
         same(&["head", "-n", "100"], name);
     }
     // What is refused on a disk is refused in a store, for the same reason.
-    for name in ["set", "set#train", "set/none*", "set/.hidden/none"] {
+    for name in ["set", "set#train", "set#test", "both", "set/none*", "set/.hidden/none"] {
         let of = |input: &str| numbers.call(&variables, &["data", "inspect", input]);
         let (disk, stored) = (of(name), of(&address(name)));
         assert_eq!((stored.code, disk.code), (2, 2), "{name}: {stored:?}");
