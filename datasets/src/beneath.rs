@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::data_file::Version;
 use crate::hash::hash_of;
+use crate::store::{Address, ObjectStream, ObjectVersion};
 
 /// Largest file that a cell can hold.
 pub(crate) const MAX_CELL_BYTES: u64 = 256 << 20;
@@ -28,45 +29,103 @@ pub(crate) enum Refusal {
     Io(#[from] std::io::Error),
 }
 
-/// An open file below a folder.
-pub(crate) struct Beneath {
-    file: File,
-    /// Its version when it was opened.
-    pub(crate) version: Version,
+/// A file or an object below a folder.
+pub(crate) struct Beneath(Content);
+
+enum Content {
+    /// With the version that it had when it was opened.
+    Disk(File, Version),
+    Store(Address, ObjectVersion),
 }
 
 impl Beneath {
-    /// Opens the file `name` below `folder`.
+    /// Opens the file `name` below `folder`, which may be an address.
     pub(crate) fn open(folder: &Path, name: &Path) -> Result<Beneath, Refusal> {
+        if let Some(folder) = Address::parse(folder).map_err(std::io::Error::other)? {
+            return in_store(&folder, name);
+        }
         let file = open(folder, name)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(Refusal::NotRegular(kind(&metadata)));
         }
-        match metadata.len() {
-            size_bytes if size_bytes <= MAX_CELL_BYTES => Ok(Beneath { file, version: Version::of(&metadata) }),
+        Beneath(Content::Disk(file, Version::of(&metadata))).of_fitting_size()
+    }
+
+    fn of_fitting_size(self) -> Result<Beneath, Refusal> {
+        match self.size_bytes() {
+            size_bytes if size_bytes <= MAX_CELL_BYTES => Ok(self),
             size_bytes => Err(Refusal::TooLarge(size_bytes)),
+        }
+    }
+
+    /// Its length.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match &self.0 {
+            Content::Disk(_, version) => version.size_bytes,
+            Content::Store(_, version) => version.size_bytes,
+        }
+    }
+
+    /// True if another change of its content would change [`Beneath::mark`].
+    pub(crate) fn is_settled(&self) -> bool {
+        match &self.0 {
+            Content::Disk(_, version) => version.is_settled(),
+            Content::Store(_, version) => version.etag.is_some(),
+        }
+    }
+
+    /// Its version as a text.
+    pub(crate) fn mark(&self) -> String {
+        match &self.0 {
+            Content::Disk(_, version) => format!("{version:?}"),
+            Content::Store(_, version) => version.identity().to_hex().to_string(),
         }
     }
 
     /// Its first bytes.
     pub(crate) fn head(self, count: u64) -> Result<Vec<u8>, Refusal> {
         let mut bytes = Vec::new();
-        self.file.take(count).read_to_end(&mut bytes)?;
+        match self.0 {
+            Content::Disk(file, _) => file.take(count).read_to_end(&mut bytes)?,
+            Content::Store(address, version) => {
+                ObjectStream::new(address, version).take(count).read_to_end(&mut bytes)?
+            }
+        };
         Ok(bytes)
     }
 
     /// Its bytes.
     pub(crate) fn read(self) -> Result<Vec<u8>, Refusal> {
-        let mut bytes = Vec::with_capacity(usize::try_from(self.version.size_bytes).unwrap_or(0));
-        self.file.take(MAX_CELL_BYTES + 1).read_to_end(&mut bytes)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(self.size_bytes()).unwrap_or(0));
+        match self.0 {
+            Content::Disk(file, _) => file.take(MAX_CELL_BYTES + 1).read_to_end(&mut bytes)?,
+            Content::Store(address, version) => ObjectStream::new(address, version).read_to_end(&mut bytes)?,
+        };
         // The file may have grown.
         if bytes.len() as u64 > MAX_CELL_BYTES { Err(Refusal::TooLarge(bytes.len() as u64)) } else { Ok(bytes) }
     }
 
-    /// Hash of its bytes.
+    /// Hash of its bytes; of an object, what stands for them.
     pub(crate) fn hash(self) -> Result<blake3::Hash, Refusal> {
-        Ok(hash_of(&mut self.file.take(MAX_CELL_BYTES + 1))?)
+        match self.0 {
+            Content::Disk(file, _) => Ok(hash_of(&mut file.take(MAX_CELL_BYTES + 1))?),
+            Content::Store(_, version) => Ok(version.identity()),
+        }
+    }
+}
+
+/// The object of this name below an address. A store has no links, and its names no `..`.
+fn in_store(folder: &Address, name: &Path) -> Result<Beneath, Refusal> {
+    let is_plain = |part: Component<'_>| matches!(part, Component::Normal(_) | Component::CurDir);
+    if !name.components().all(is_plain) {
+        return Err(Refusal::Outside);
+    }
+    let parts: Vec<&str> = name.iter().filter_map(|part| part.to_str()).filter(|part| *part != ".").collect();
+    let object = folder.join(&parts.join("/"));
+    match object.version().map_err(std::io::Error::other)? {
+        Some(version) => Beneath(Content::Store(object, version)).of_fitting_size(),
+        None => Err(Refusal::Missing),
     }
 }
 
@@ -213,5 +272,26 @@ mod tests {
         let large = File::create(folder.join("large")).unwrap();
         large.set_len(MAX_CELL_BYTES + 1).unwrap();
         assert!(read(&folder, "large").unwrap_err().contains("more than"));
+    }
+
+    #[test]
+    fn only_objects_below_the_address_are_read() {
+        let folder = Address::in_memory("data");
+        folder.join("sub/a").write("a").unwrap();
+        let read =
+            |name: &str| in_store(&folder, Path::new(name)).and_then(Beneath::read).map_err(|error| error.to_string());
+        for name in ["sub/a", "./sub/./a", "sub//a"] {
+            assert_eq!(read(name), Ok(b"a".to_vec()), "{name}");
+        }
+        for name in ["../secret", "/sub/a", "sub/../sub/a"] {
+            assert!(read(name).unwrap_err().contains("outside"), "{name}");
+        }
+        assert!(read("gone").unwrap_err().contains("no such file"));
+        let opened = || in_store(&folder, Path::new("sub/a")).unwrap();
+        let before = opened();
+        assert_eq!((before.size_bytes(), before.mark()), (1, opened().mark()));
+        folder.join("sub/a").write("b").unwrap();
+        assert_ne!(opened().mark(), before.mark(), "another version");
+        assert_eq!(opened().head(1).unwrap(), b"b");
     }
 }

@@ -256,6 +256,42 @@ pub enum DatasetError {
         /// The system's answer.
         source: std::io::Error,
     },
+    /// The user must correct the address, or name a path of the disk.
+    #[error("{}: {reason}; name s3://BUCKET/NAME, gs://BUCKET/NAME, az://CONTAINER/NAME, an https:// address of a file, or a path", path.display())]
+    Address {
+        /// The address.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The user must check the credentials.
+    #[error("{}: the store does not let this process {action} it ({reason}); check the credentials in the environment (AWS_ACCESS_KEY_ID, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_KEY ...) and what they allow", path.display())]
+    Denied {
+        /// The address.
+        path: PathBuf,
+        /// What was tried: "open", "read", "write" ...
+        action: &'static str,
+        /// The store's answer.
+        reason: String,
+    },
+    /// The run cannot continue: a store that does not answer, or answers with errors. The user must check both ends.
+    #[error("{}: cannot {action}: {reason}; check the network and the store, then run the same command again", path.display())]
+    Store {
+        /// The address.
+        path: PathBuf,
+        /// What was tried: "open", "read", "write" ...
+        action: &'static str,
+        /// The store's answer, or what stands for it.
+        reason: String,
+    },
+    /// The user must choose another store: two processes could commit the same rows here.
+    #[error("{}: this store cannot put an object on the condition that there is none ({reason}), so that two processes could commit the same rows; choose an --output on S3, Google Cloud Storage, Azure or another store with conditional puts, or on a local disk", path.display())]
+    NoConditionalPut {
+        /// The address.
+        path: PathBuf,
+        /// What the store did.
+        reason: String,
+    },
     /// The user must replace the link by a folder or file.
     #[error("{}: is a link, and Anyflow follows no links inside of a folder that it writes to; put what it points to in its place, or choose another --output (the whole --output may be a link)", path.display())]
     Linked {
@@ -365,6 +401,7 @@ impl DatasetError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. }
+            | Self::Store { .. }
             | Self::Changed { .. }
             | Self::LinkedChanged { .. }
             | Self::Busy { .. }
@@ -402,6 +439,10 @@ impl DatasetError {
             Self::Busy { .. } => "data.busy",
             Self::Lost { .. } => "data.lost",
             Self::NoLocks { .. } => "data.no-locks",
+            Self::Address { .. } => "data.address",
+            Self::Denied { .. } => "data.denied",
+            Self::Store { .. } => "data.store",
+            Self::NoConditionalPut { .. } => "data.no-conditional-put",
             Self::Linked { .. } => "data.linked",
             Self::Incomplete { .. } => "data.incomplete",
             Self::Unfinished { .. } => "data.unfinished",

@@ -28,18 +28,21 @@ pub const FAILPOINTS: [&str; 12] = [
 /// The points that only a job in parts passes: where a part ends, and where its shards are taken over.
 pub const PART_FAILPOINTS: [&str; 2] = ["part-finished", "shard-taken"];
 
+/// The point that only a job in a store passes: its shard is there, and its commit is not.
+pub const STORE_FAILPOINTS: [&str; 1] = ["shard-uploaded"];
+
 struct Armed {
     name: String,
     passings_left: AtomicU64,
 }
 
-/// Aborts the process if this point, one of [`FAILPOINTS`] or [`PART_FAILPOINTS`], is armed and due. Costs one load otherwise.
+/// Aborts the process if this point, one of the lists above, is armed and due. Costs one load otherwise.
 pub(crate) fn reach(name: &str) {
     if !cfg!(debug_assertions) {
         return;
     }
     debug_assert!(
-        FAILPOINTS.contains(&name) || PART_FAILPOINTS.contains(&name),
+        FAILPOINTS.contains(&name) || PART_FAILPOINTS.contains(&name) || STORE_FAILPOINTS.contains(&name),
         "{name} is not on the list of failpoints"
     );
     static ARMED: OnceLock<Option<Armed>> = OnceLock::new();

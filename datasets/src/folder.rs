@@ -18,6 +18,7 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 pub use new_file::NewFile;
+pub(crate) use place::refuse_address;
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;
@@ -43,8 +44,10 @@ impl Folder {
     ///
     /// # Errors
     /// [`DatasetError::Busy`] while another process (or another `Folder` of this process) has it,
-    /// [`DatasetError::NoLocks`] if the file system has no locks, [`DatasetError::Io`].
+    /// [`DatasetError::NoLocks`] if the file system has no locks, [`DatasetError::Io`], [`DatasetError::Address`] for an
+    /// address.
     pub fn open(path: &Path) -> Result<Folder> {
+        place::refuse_address(path)?;
         place::create_all(path)?;
         let place = Arc::new(Place::open(path)?);
         let lock = Arc::new(Lock::acquire(&place, OsStr::new(LOCK_FILE), path)?);
@@ -227,6 +230,14 @@ impl Folder {
         self.remove_files(sub_folder, new_file::is_temporary)
     }
 
+    /// Names of the temporary files of killed processes in a sub-folder (the folder itself for an empty name).
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub(crate) fn temporary_files(&self, sub_folder: &str) -> Result<Vec<String>> {
+        Ok(self.files(sub_folder)?.into_iter().filter(|name| new_file::is_temporary(name)).collect())
+    }
+
     fn remove_files(&self, sub_folder: &str, is_chosen: impl Fn(&str) -> bool) -> Result<()> {
         let path = |name: String| if sub_folder.is_empty() { name } else { format!("{sub_folder}/{name}") };
         let chosen = self.files(sub_folder)?.into_iter().filter(|name| is_chosen(name));
@@ -237,6 +248,11 @@ impl Folder {
     /// machine counts as running.
     pub fn holder(path: &Path) -> Option<String> {
         Holder::running(&path.join(LOCK_FILE))
+    }
+
+    /// This process, as a phrase.
+    pub(crate) fn this_process() -> String {
+        Holder::this().phrase()
     }
 
     /// The folder of a name (`None` if it is missing) and the last part of the name.

@@ -32,6 +32,7 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::foreign;
 use crate::read::matches_of;
+use crate::store::is_address;
 
 /// What to import.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,6 +109,10 @@ impl ImportSource {
     pub fn detect(paths: &[PathBuf]) -> Result<ImportSource> {
         let mut named = Vec::with_capacity(paths.len());
         for path in paths {
+            if is_address(path) {
+                let reason = "an import reads files of the disk".into();
+                return Err(DatasetError::Address { path: path.clone(), reason });
+            }
             match path.try_exists().map_err(io_error(path, "open"))? {
                 true => named.push(path.clone()),
                 false => named.extend(matches_of(path)?),

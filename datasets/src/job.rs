@@ -74,11 +74,32 @@ impl JobId {
     /// for a file of another version or a damaged one; [`DatasetError::Io`].
     pub fn is_of(&self, folder: &Folder, name: &str) -> Result<bool> {
         let Some(content) = folder.read(name)? else { return Ok(false) };
-        let found = JobRecord::parse(&folder.path().join(name), &content)?;
-        match self.differences(&found.parts) {
-            differences if differences.is_empty() => Ok(true),
-            differences => Err(DatasetError::OtherJob { path: folder.path().to_path_buf(), differences }),
+        self.check_record(folder.path(), name, &content).map(|()| true)
+    }
+
+    /// Compares the job with the one in a record, the file `name` of a folder.
+    ///
+    /// # Errors
+    /// As [`JobId::is_of`].
+    pub(crate) fn check_record(&self, folder: &Path, name: &str, content: &[u8]) -> Result<()> {
+        let found = JobId::parse(&folder.join(name), content)?;
+        match self.differences(&found) {
+            differences if differences.is_empty() => Ok(()),
+            differences => Err(DatasetError::OtherJob { path: folder.to_path_buf(), differences }),
         }
+    }
+
+    /// The job in a record, read from `path`.
+    ///
+    /// # Errors
+    /// As [`JobId::is_of`], but for another job.
+    pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<JobId> {
+        Ok(JobRecord::parse(path, content)?.parts)
+    }
+
+    /// The record of the job.
+    pub(crate) fn to_record(&self) -> Result<Vec<u8>> {
+        record::to_json(&JobRecord { format: JOB_FORMAT, fingerprint: self.fingerprint(), parts: self.clone() })
     }
 
     /// The job in the file `name` of a folder; `None` without such a file.
@@ -86,8 +107,8 @@ impl JobId {
     /// # Errors
     /// As [`JobId::is_of`], but for another job.
     pub(crate) fn read(folder: &Folder, name: &str) -> Result<Option<JobId>> {
-        let Some(content) = folder.read(name)? else { return Ok(None) };
-        Ok(Some(JobRecord::parse(&folder.path().join(name), &content)?.parts))
+        let content = folder.read(name)?;
+        content.map(|content| JobId::parse(&folder.path().join(name), &content)).transpose()
     }
 
     /// Writes the job into the file `name` of a folder.
@@ -95,8 +116,7 @@ impl JobId {
     /// # Errors
     /// As [`Folder::write`].
     pub fn write(&self, folder: &Folder, name: &str) -> Result<()> {
-        let record = JobRecord { format: JOB_FORMAT, fingerprint: self.fingerprint(), parts: self.clone() };
-        folder.write(name, &record::to_json(&record)?)
+        folder.write(name, &self.to_record()?)
     }
 }
 

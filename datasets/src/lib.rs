@@ -70,12 +70,13 @@ mod row_set;
 mod rows;
 mod spelling;
 mod split;
+mod store;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use difference::Difference;
 pub use error::{DatasetError, Fault, Result};
-pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS, PART_FAILPOINTS};
+pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS, PART_FAILPOINTS, STORE_FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use filter::{RowFilter, selected};
 pub use folder::{Folder, NewFile};
@@ -88,8 +89,9 @@ pub use list::{List, MAX_DEPTH, OwnedList};
 pub use media::Media;
 pub use memory::{default_memory, memory, use_memory};
 pub use output::{
-    Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Gathering, MANIFEST_FILE, Manifest, OutputDir,
-    PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardWriter, Verification, failures_schema, gather, job_progress,
+    Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Gathering, MANIFEST_FILE, Manifest, Orphan, OutputDir,
+    PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardAttempts, ShardWriter, StoredPart, Verification,
+    failures_schema, gather, job_progress, remove_orphans,
 };
 pub use pair::{KeyJoin, Lost, Paired, join, pair};
 pub use read::{
@@ -98,4 +100,5 @@ pub use read::{
 };
 pub use row_set::RowSet;
 pub use split::{SplitFile, SplitPart, SplitResult, Splitting, split};
+pub use store::{is_address, is_there};
 pub use write::{ROW_GROUP_BYTES, TableWriter, WrittenFile};

@@ -12,14 +12,19 @@
 //! process killed anywhere leaves temporary files and at most a shard without commit per writer; the next
 //! [`OutputDir::open`] removes both, and only those shards are done again. One process writes to a folder at a time.
 
+mod attempts;
 mod failures;
 mod gather;
+mod gc;
 mod manifest;
 mod mark;
 mod names;
 mod part;
+mod progress;
 mod recover;
 mod shard;
+mod staging;
+mod stored;
 mod verify;
 mod writer;
 
@@ -27,15 +32,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use attempts::ShardAttempts;
 pub use failures::{Failure, failures_schema};
-pub use gather::{Gathering, PartProgress, gather, job_progress};
+pub use gather::{Gathering, gather};
+pub use gc::{Orphan, remove_orphans};
 pub use manifest::{Commit, FileHash, Manifest};
 pub(crate) use mark::{MARK_KEY, Mark};
 pub use names::MANIFEST_FILE;
 pub(crate) use names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE};
 pub use part::{PART_FILE, PARTS_FOLDER};
+pub use progress::PartProgress;
 pub use shard::Shard;
 pub(crate) use shard::short;
+use staging::Staging;
+use stored::Stored;
+pub use stored::StoredPart;
 pub use verify::{Damage, Verification};
 pub use writer::ShardWriter;
 
@@ -47,6 +58,7 @@ use crate::feature::Features;
 use crate::folder::Folder;
 use crate::job::JobId;
 use crate::record;
+use crate::store::is_address;
 
 /// File of failed rows inside an output folder.
 pub const FAILURES_FILE: &str = "failures.parquet";
@@ -81,6 +93,17 @@ struct Inner {
     expected: Expected,
     attempt: u64,
     commits: Mutex<BTreeMap<u64, Commit>>,
+    /// The output, if it is not in the folder, where the shards in progress are then.
+    store: Option<Stored>,
+    _staging: Option<Staging>,
+}
+
+/// The state of a job and of its parts: of the whole job first. Reads the commits only, and takes no lock.
+///
+/// # Errors
+/// [`DatasetError::Missing`] for a folder without a job; the disk or the store.
+pub fn job_progress(path: &Path) -> Result<Vec<PartProgress>> {
+    if is_address(path) { stored::progress(path) } else { progress::on_disk(path) }
 }
 
 impl OutputDir {
@@ -97,22 +120,65 @@ impl OutputDir {
         folder.remove(PART_FILE)?;
         let attempt = 1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0);
         let commits = Mutex::new(commits);
-        Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits })))
+        let (store, _staging) = Default::default();
+        Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits, store, _staging })))
     }
 
-    /// The path of the folder.
+    /// Resumes or begins the job at an address of a store, or a part of it: the shards that are committed stay, whoever
+    /// wrote them. Any number of processes may write to one job.
+    ///
+    /// # Errors
+    /// As [`OutputDir::open`]; [`DatasetError::NoConditionalPut`] for a store without conditional puts,
+    /// [`DatasetError::Address`], [`DatasetError::Store`], [`DatasetError::Denied`].
+    pub fn in_store(path: &Path, job: &JobId, expected: Expected, part: Option<StoredPart>) -> Result<OutputDir> {
+        let store = Stored::claim(path, job, part)?;
+        let fingerprint = job.fingerprint();
+        let commits = store.recover(&fingerprint, expected)?;
+        store.begin_part(expected)?;
+        let staging = Staging::new()?;
+        let folder = Folder::open(staging.path())?;
+        folder.make_folder(DATA_FOLDER)?;
+        let attempt = 1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0);
+        let commits = Mutex::new(commits);
+        let (store, _staging) = (Some(store), Some(staging));
+        Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits, store, _staging })))
+    }
+
+    /// The path of the folder, or the address.
     pub fn path(&self) -> &Path {
-        self.0.folder.path()
+        self.0.store.as_ref().map_or_else(|| self.0.folder.path(), Stored::path)
     }
 
-    /// The folder, for other files of the job.
-    pub fn folder(&self) -> &Folder {
-        &self.0.folder
+    /// The content of a record of the job; `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// The disk or the store.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        match &self.0.store {
+            None => self.0.folder.read(name),
+            Some(store) => store.read(name),
+        }
+    }
+
+    /// Writes a record of the job.
+    ///
+    /// # Errors
+    /// The disk or the store.
+    pub fn write(&self, name: &str, content: &[u8]) -> Result<()> {
+        match &self.0.store {
+            None => self.0.folder.write(name, content),
+            Some(store) => store.write(name, content),
+        }
     }
 
     /// True if the shard is complete and must not be written again.
     pub fn committed(&self, shard: u64) -> bool {
         self.commits().contains_key(&shard)
+    }
+
+    /// True for a shard of the part that this process does.
+    fn is_ours(&self, shard: u64) -> bool {
+        self.0.store.as_ref().is_none_or(|store| store.has_shard(shard))
     }
 
     /// Rows written and rows failed in committed shards.
@@ -145,6 +211,9 @@ impl OutputDir {
         let commits = self.commits();
         let written = failures::write(&self.0.folder, commits.values().map(|commit| commit.failures.as_slice()))?;
         drop(commits);
+        if let Some(store) = &self.0.store {
+            store.take_file(&self.0.folder, FAILURES_FILE)?;
+        }
         failpoint::reach("failures-written");
         Ok(written.into())
     }
@@ -164,20 +233,33 @@ impl OutputDir {
     /// See [`OutputDir::finish`].
     pub fn finish_under(&self, license: Option<&str>) -> Result<Manifest> {
         let inner = &*self.0;
-        recover::unchanged(&inner.folder, &self.commits())?;
+        self.unchanged()?;
         self.add_up()?;
         let failures_file = self.write_failures()?;
-        if inner.folder.read(CARD_FILE)?.is_none() {
-            inner.folder.write(CARD_FILE, CARD.as_bytes())?;
+        if self.read(CARD_FILE)?.is_none() {
+            self.write(CARD_FILE, CARD.as_bytes())?;
         }
         failpoint::reach("card-written");
         let manifest = Manifest {
             license: license.map(str::to_string),
             ..Manifest::new(&inner.fingerprint, self.commits().values(), failures_file)
         };
-        inner.folder.write(MANIFEST_FILE, &record::to_json(&manifest)?)?;
+        match &inner.store {
+            None => inner.folder.write(MANIFEST_FILE, &record::to_json(&manifest)?)?,
+            Some(store) => store.finish(&manifest)?,
+        }
         failpoint::reach("finished");
         Ok(manifest)
+    }
+
+    /// Checks that the commits that this process knows are there. In a store, takes those of other processes over.
+    fn unchanged(&self) -> Result<()> {
+        let inner = &*self.0;
+        let mut commits = self.commits();
+        match &inner.store {
+            None => recover::unchanged(&inner.folder, &commits),
+            Some(store) => store.refresh(&inner.fingerprint, inner.expected, &mut commits),
+        }
     }
 
     /// Compares the commits with the expected size.

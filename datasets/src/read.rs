@@ -47,6 +47,7 @@ pub use selected::{SelectedBatch, SelectedRows};
 pub use take::TakenRows;
 
 use crate::cell::CellColumn;
+use crate::data_file::DataFile;
 use crate::error::{DatasetError, Result};
 use crate::feature::{Feature, Features};
 use crate::memory::memory;
@@ -65,13 +66,16 @@ pub struct Dataset {
     memory: u64,
 }
 
+/// Files whose footers are read together.
+const FILES_AT_ONCE: usize = 64;
 /// Decoding may hold one in this many parts of a job's memory.
 const READING_SHARE: u64 = 8;
 /// Limits of that part.
 const READING_BYTES: Range<u64> = 64 << 20..1 << 30;
 
 impl Dataset {
-    /// Opens files and folders, in the order given.
+    /// Opens files and folders, in the order given. A path with a scheme, such as `s3://bucket/folder`, is the address of an
+    /// object or of a folder of objects.
     ///
     /// A folder stands for the Parquet files in it, or in the folders below it, in order of path; for those that its
     /// card names; or, if it is the output of a finished job, for the shards of its manifest, which must match their
@@ -90,12 +94,17 @@ impl Dataset {
         let files = paths::files_from_paths(paths)?;
         let mut parts: Vec<Part> = Vec::with_capacity(files.len());
         let mut rows = 0;
-        for file in &files {
-            let mut part = Part::open(&file.path, rows)?;
-            part.folders.clone_from(&file.folders);
-            // Opening the file checked this sum.
-            rows += part.rows;
-            parts.push(part);
+        for files in files.chunks(FILES_AT_ONCE) {
+            let mut sources = files.iter().map(|file| file.data_file()).collect::<Result<Vec<_>>>()?;
+            DataFile::read_tails(&mut sources)?;
+            for (file, source) in files.iter().zip(sources) {
+                let mut part = Part::read(source, rows)?;
+                part.folders.clone_from(&file.folders);
+                part.listed = file.listed_hash();
+                // Opening the file checked this sum.
+                rows += part.rows;
+                parts.push(part);
+            }
         }
         paths::check(&files, &parts)?;
         let Joined { schema, features, places } = join::join(&parts)?;
@@ -160,7 +169,8 @@ impl Dataset {
     /// The identity of the content, without names and paths.
     ///
     /// Reads all files as a whole, and all files that media cells link to, unless the user's cache has the hash of
-    /// exactly these versions (device, inode, length and times).
+    /// exactly these versions (device, inode, length and times). Objects are not read: the hash in the manifest of a job
+    /// stands for a shard, and length and ETag (without one, the time of the last change) for any other object.
     ///
     /// # Errors
     /// [`DatasetError::Changed`] if a file has changed since it was opened, [`DatasetError::LinkedChanged`],

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{DatasetError, Result, io_error};
+use crate::store::Address;
 
 pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| DatasetError::internal("writing JSON", error))?;
@@ -17,8 +18,11 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Reads the record in a file; `None` if the file does not exist.
+/// Reads the record in a file or an object; `None` if it does not exist.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    if let Some(address) = Address::parse(path)? {
+        return address.read()?.map(|content| from_json(path, &content)).transpose();
+    }
     let mut content = Vec::new();
     // Without NONBLOCK a pipe of this name would make us wait for a writer.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::draw::Draws;
 use crate::error::{DatasetError, Result, io_error};
+use crate::folder::refuse_address;
 use crate::key::{RowKey, check_key, row_keys};
 use crate::read::{Bound, Dataset};
 use crate::write::TableWriter;
@@ -72,6 +73,7 @@ pub fn split(dataset: &Dataset, splitting: &Splitting, folder: &Path) -> Result<
     let Splitting { parts, key, seed } = splitting;
     let key = key.as_deref();
     check_key(dataset, key)?;
+    refuse_address(folder)?;
     std::fs::create_dir_all(folder).map_err(io_error(folder, "create"))?;
     let mut batches = dataset.read(None, 0..dataset.rows(), BOUND)?.embedded(dataset).peekable();
     // Files that cells name are in the first batch already, which has the type of all.

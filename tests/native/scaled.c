@@ -1,5 +1,6 @@
 /* A codec of numbers and a module that returns its input. The macro SCALE changes the code under the same name and version;
- * PAUSE_US slows down each call of the codec. */
+ * PAUSE_US slows down each call of the codec. A cell of the value POISON ends the process, one of the value ENDLESS never
+ * returns. */
 
 #define _DEFAULT_SOURCE
 
@@ -41,6 +42,12 @@ static uint32_t encode(const void *instance, const AnyflowCellView *cells, size_
                        const AnyflowReport *report) {
     (void)instance, (void)report;
     for (size_t row = 0; row < rows; row++) {
+#ifdef POISON
+        if (cells[row].real == POISON) abort();
+#endif
+#ifdef ENDLESS
+        while (cells[row].real == ENDLESS) pause();
+#endif
         floats(array)[row] = (float)(cells[row].real * SCALE);
     }
     usleep(PAUSE_US);

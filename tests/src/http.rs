@@ -174,7 +174,9 @@ fn read(stream: &mut impl BufRead) -> Option<Response> {
             }
         }
     } else {
-        let length = headers.iter().find(|(name, _)| name == "content-length")?.1.parse().ok()?;
+        // Without a length there is no body, as behind status 204.
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.map_or(Some(0), |(_, length)| length.parse().ok())?;
         stream.take(length).read_to_end(&mut body).ok()?;
     }
     Some(Response { status, headers, body })

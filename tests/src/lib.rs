@@ -10,6 +10,7 @@ mod native;
 mod numbers;
 mod server;
 mod shared;
+mod store;
 mod tiny;
 mod workspace;
 
@@ -23,5 +24,6 @@ pub use native::{compile, compile_with, native_component};
 pub use numbers::{Numbers, SCALED};
 pub use server::{Server, wait_for};
 pub use shared::{copy, shared};
+pub use store::{BUCKET, Fault, Line, Passing, Store};
 pub use tiny::{TinyFolder, fill, sparse};
 pub use workspace::{Workspace, cells};

@@ -174,9 +174,9 @@ fn every_family_runs_from_the_page() {
     browser.wait(&shown("img"));
     let request = server.http.get("/v1/runs").json()["runs"][0]["request"].clone();
     assert_eq!(request["without"], json!(["image", "audio"]));
-    browser.value(&format!(
-        "[...{CARD}.querySelectorAll('button')].find(button => button.textContent === 'Copy YAML').click()"
-    ));
+    let copy = format!("[...{CARD}.querySelectorAll('button')].find(button => button.textContent === 'Copy YAML')");
+    browser.wait(&format!("Boolean({copy})"));
+    browser.value(&format!("{copy}.click()"));
     browser.wait(&format!("{CARD}.querySelector('.note')?.textContent"));
     choose(&mut browser, "text-to-video");
     browser.value(&type_text("seven"));

@@ -38,7 +38,7 @@ fn says(text: &str, parts: &[&str]) {
 }
 
 /// Every refusal names the plugin with its version, the host's version, and the remedy.
-const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.5", "rebuild"];
+const ALWAYS: [&str; 4] = ["faults 0.1.0", "this host", "1.6", "rebuild"];
 
 #[test]
 fn a_plugin_without_faults_loads() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
-    adopt, check, completions, data, doctor, engine, eval, explain, finish, jobs, plan, plugin, report, run, serve,
+    adopt, check, completions, data, doctor, engine, eval, explain, finish, gc, jobs, plan, plugin, report, run, serve,
     train,
 };
 use crate::console::{CommandResult, Console};
@@ -41,6 +41,8 @@ pub enum Command {
     Finish(finish::Args),
     /// Show how far a job and its parts are
     Jobs(jobs::Args),
+    /// Remove files that killed processes left in an output
+    Gc(gc::Args),
     /// Train a model; run the same command again to resume
     Train(train::Args),
     /// Evaluate a model on held-out rows
@@ -82,6 +84,7 @@ impl Command {
             Command::Run(args) => run::run(&args, console),
             Command::Finish(args) => finish::run(&args),
             Command::Jobs(args) => jobs::run(&args),
+            Command::Gc(args) => gc::run(&args),
             Command::Train(args) => train::run(&args, console),
             Command::Eval(args) => eval::run(&args, console),
             Command::Check(args) => check::run(&args, console),

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod eval;
 pub mod explain;
 pub mod finish;
+pub mod gc;
 pub mod jobs;
 pub mod plan;
 pub mod plugin;

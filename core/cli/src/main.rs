@@ -2,6 +2,7 @@
 
 mod adopt;
 mod allow;
+mod attempts;
 mod caller;
 mod catalog;
 mod cli;

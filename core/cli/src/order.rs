@@ -3,14 +3,13 @@
 use std::io::Write;
 use std::path::Path;
 
-use anyflow_datasets::{MANIFEST_FILE, PART_FILE};
+use anyflow_datasets::{MANIFEST_FILE, PART_FILE, PARTS_FOLDER, is_address, is_there};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 use serde_json::Value;
 
 use crate::allow;
 use crate::catalog::CatalogError;
-use crate::console::Console;
 use crate::engine;
 use crate::error::{CliError, Result};
 use crate::paths;
@@ -21,12 +20,15 @@ use crate::supervise::EngineFailure;
 pub const ORDER_FILE: &str = "order.json";
 
 /// The file that completes the output of an order.
-fn end_of(order: &Order) -> &'static str {
-    match &order.job {
-        Job::Run(_) if order.share.is_some() => PART_FILE,
-        Job::Run(_) => MANIFEST_FILE,
-        Job::Train(_) => "train.json",
-        Job::Eval(_) => "eval.json",
+fn end_of(order: &Order) -> String {
+    match (&order.job, order.share) {
+        (Job::Run(_), Some(share)) if is_address(Path::new(&order.output)) => {
+            format!("{PARTS_FOLDER}/{}.json", share.name())
+        }
+        (Job::Run(_), Some(_)) => PART_FILE.into(),
+        (Job::Run(_), None) => MANIFEST_FILE.into(),
+        (Job::Train(_), _) => "train.json".into(),
+        (Job::Eval(_), _) => "eval.json".into(),
     }
 }
 
@@ -39,11 +41,11 @@ pub fn read(folder: &Path) -> Option<Order> {
 ///
 /// # Errors
 /// There is no engine or libtorch, the engine fails, or the file that completes the output is missing.
-pub fn execute(order: &Order, console: &Console) -> Result<Value> {
+pub fn execute(order: &Order, progress: &mut Progress) -> Result<Value> {
     let launch = engine::Launch { order, arguments: &["-"], threads: order.threads };
-    let result = engine::execute(&launch, &mut Progress::new(console))?;
+    let result = engine::execute(&launch, progress)?;
     let end = Path::new(&order.output).join(end_of(order));
-    if end.is_file() { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
+    if is_there(&end)? { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
 }
 
 /// Writes a file atomically.
@@ -110,11 +112,14 @@ pub fn size(text: &str) -> Result<u64, String> {
     size.ok_or_else(|| "expected a whole number with K, M, G or T, such as 800M or 4G".into())
 }
 
-/// Makes a path absolute, so that an order means the same in every working directory.
+/// Makes a path absolute, so that an order means the same in every working directory. An address is absolute.
 ///
 /// # Errors
 /// The working directory is gone, or the path is empty or not UTF-8.
 pub fn absolute(path: &Path) -> Result<String> {
+    if is_address(path) {
+        return paths::text(path);
+    }
     paths::text(&std::path::absolute(path).map_err(CliError::read(path))?)
 }
 

@@ -68,6 +68,11 @@ impl Progress {
         }
     }
 
+    /// Lines that say which of several engines they are of.
+    pub fn labelled(console: &Console, label: &str) -> Self {
+        if console.json { Progress::Silent } else { Progress::Lines(Lines::to_stderr().of(label)) }
+    }
+
     /// Shows nothing.
     pub fn silent() -> Self {
         Progress::Silent

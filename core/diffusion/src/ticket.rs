@@ -49,6 +49,10 @@ impl Ticket {
     /// closed. Steps that come faster than they are taken are dropped. Must not be called on the compute thread.
     pub fn follow(&mut self, stop: &Receiver<Infallible>) -> Followed {
         loop {
+            // A step that waits comes before the answer.
+            if let Ok(step) = self.steps.try_recv() {
+                return Followed::Step(step);
+            }
             let answer = select! {
                 recv(self.answer) -> answer => answer,
                 recv(self.life) -> _ => self.answer.recv_timeout(Duration::ZERO).map_err(|_| RecvError),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyflow_datasets::{Expected, Folder, OutputDir, PARTS_FOLDER};
+use anyflow_datasets::{Expected, Folder, OutputDir, PARTS_FOLDER, StoredPart, is_address};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 
@@ -80,8 +80,16 @@ pub fn open(order: &Order) -> Result<Folder> {
 pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<OutputDir> {
     let job = identity::of_run(order, loaded, input)?;
     let expected = Expected { shards: input.shards, rows: input.rows };
+    let path = Path::new(&order.output);
+    if is_address(path) {
+        let part = order.share.map(|share| StoredPart { name: share.name(), shards: share.of_shards(input.shards) });
+        let output = OutputDir::in_store(path, &job, expected, part).map_err(explained)?;
+        // All parts write to one place, so the order there is that of the whole job.
+        output.write(ORDER_FILE, &text(&Order { share: None, ..order.clone() })?)?;
+        return Ok(output);
+    }
     let output = OutputDir::open(open(order)?, &job, expected).map_err(explained)?;
-    accept(output.folder(), order)?;
+    output.write(ORDER_FILE, &text(order)?)?;
     Ok(output)
 }
 
@@ -90,6 +98,9 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<Outpu
 /// # Errors
 /// The disk.
 pub fn accept(folder: &Folder, order: &Order) -> Result<()> {
-    let text = serde_json::to_vec_pretty(order).map_err(|e| RunError::Internal(e.to_string()))?;
-    Ok(folder.write(ORDER_FILE, &text)?)
+    Ok(folder.write(ORDER_FILE, &text(order)?)?)
+}
+
+fn text(order: &Order) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(order).map_err(|e| RunError::Internal(e.to_string()))
 }

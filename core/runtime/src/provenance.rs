@@ -1,6 +1,6 @@
 //! The provenance of a finished run: hashes of the loaded files, versions, inputs and results.
 
-use anyflow_datasets::{Content, Folder};
+use anyflow_datasets::{Content, OutputDir};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 use serde_json::{Value, json};
@@ -29,8 +29,8 @@ impl Provenance<'_> {
     /// Writes `run.json` into the output folder.
     ///
     /// # Errors
-    /// The disk.
-    pub fn write(&self, folder: &Folder) -> Result<()> {
+    /// The disk or the store.
+    pub fn write(&self, output: &OutputDir) -> Result<()> {
         let Provenance { plan, order, loaded, input, result } = self;
         let when = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let provenance = json!({
@@ -49,6 +49,6 @@ impl Provenance<'_> {
             "result": result,
         });
         let text = serde_json::to_vec_pretty(&provenance).map_err(|e| RunError::Internal(e.to_string()))?;
-        Ok(folder.write(FILE, &text)?)
+        Ok(output.write(FILE, &text)?)
     }
 }

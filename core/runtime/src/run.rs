@@ -20,6 +20,7 @@ mod read;
 mod rows;
 mod stage;
 mod survey;
+mod tries;
 mod write;
 
 use std::time::Instant;
@@ -46,11 +47,13 @@ use encode::{CellSource, EncodeStage};
 pub use features::feature_of;
 use first_cells::FIRST_ROWS;
 use input_cells::InputSource;
+use output_rows::OutputRows;
 pub use permits::Permits;
 use read::ShardReader;
 pub use rows::{ClientRows, run_rows};
 use stage::{Message, Stages};
 pub use survey::survey;
+use tries::Tries;
 use write::{OutputWriter, RunSummary};
 
 /// The names of the stages and of their threads.
@@ -67,7 +70,10 @@ const WRITE: &str = "write";
 /// The error that ended the job. Failures of single rows are written, not returned, unless all rows fail.
 pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
     let reader = ShardReader::open(plan, order)?;
-    look_at_first_cells(plan, order, &reader, events)?;
+    // A cell that kills the process must not do so before attempts are counted.
+    if order.max_attempts.is_none() {
+        look_at_first_cells(plan, order, &reader, events)?;
+    }
     let started = Instant::now();
     events.begin("load", None, "parts", 0);
     let mut session = Session::load(&plan.model, device)?;
@@ -80,7 +86,11 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let input = reader.input()?;
     let output = output::of_run(order, &loaded, &input)?;
     let share = reader.share_size();
-    let mut writer = OutputWriter::new(plan, order, &output, &reader.features(), events)?;
+    let rows = output_rows(plan, order, &reader)?;
+    let mut tries = Tries::of(order, &output)?;
+    let most = order.max_attempts.unwrap_or(u64::MAX);
+    let given_up = tries.as_mut().map_or(Ok(Vec::new()), |tries| tries.give_up(most, &reader, &rows, events))?;
+    let mut writer = OutputWriter::new(plan, order, &output, rows, tries.as_ref(), events);
     writer.check_failures()?;
     let done = writer.committed();
     let mut networks = Networks::start(streams, denoisers, device)?;
@@ -89,15 +99,19 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let mut compute = Compute::start(plan, order.threads as usize, &networks, &codecs, events)?;
     if done < share.rows {
         let rows = share.rows - done;
-        cap::settle(&Settling { engine: compute.engine(), plan, order, rows, folder: output.folder(), events })?;
+        cap::settle(&Settling { engine: compute.engine(), plan, order, rows, output: &output, events })?;
     }
 
     events.begin("rows", Some(share.rows), "rows", done);
     let started = Instant::now();
     let stages = Stages::default();
-    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, input: &input, output: &output };
+    let tries = tries.as_ref();
+    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, input: &input, output: &output, tries };
     let summary = rest.run(&stages, &mut compute, &mut writer);
     note_repeated(&reader, events);
+    if let (Err(_), Some(tries)) = (&summary, tries) {
+        tries.take_back();
+    }
     let summary = summary?;
     let seconds = started.elapsed().as_secs_f64();
     let stats = compute.stats();
@@ -113,6 +127,9 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         "row_steps": stats.row_steps,
         "stage_seconds": STAGES.map(|name| (name.into(), stages.seconds(name).into())).into_iter().collect::<Map<_, _>>(),
     });
+    if !given_up.is_empty() {
+        result["quarantined_shards"] = given_up.len().into();
+    }
     if prompt_rows > 0 {
         result["prompt_rows"] = prompt_rows.into();
         result["encoded_prompts"] = encoded_prompts.into();
@@ -120,8 +137,8 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     events.end("rows", result.as_object().cloned().unwrap_or_default());
     let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
     // A command that finds all rows finished has no figures to tell.
-    if done < share.rows || !output.folder().has(provenance::FILE)? {
-        provenance.write(output.folder())?;
+    if done < share.rows || output.read(provenance::FILE)?.is_none() {
+        provenance.write(&output)?;
     }
     match summary.rows {
         0 if order.share.is_none() => {
@@ -129,6 +146,11 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         }
         _ => Ok(result),
     }
+}
+
+/// The rows that the pipeline puts out, with the input columns that pass.
+fn output_rows<'a>(plan: &'a RunPlan, order: &'a Order, reader: &ShardReader<'_>) -> Result<OutputRows<'a>> {
+    OutputRows::new(plan, move |column| features::passes(plan, order, column), &reader.features())
 }
 
 fn look_at_first_cells(plan: &RunPlan, order: &Order, reader: &ShardReader<'_>, events: &Events) -> Result<()> {
@@ -156,18 +178,24 @@ struct Rest<'a> {
     reader: &'a ShardReader<'a>,
     input: &'a InputRows,
     output: &'a OutputDir,
+    tries: Option<&'a Tries<'a>>,
 }
 
 impl Rest<'_> {
     /// Sends the shards through all stages.
     fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
-        let Rest { plan, order, codecs, reader, input, output } = *self;
+        let Rest { plan, order, codecs, reader, input, output, tries } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
         let threads = order.threads as usize;
         let source = reader.dataset().map_or(CellSource::Nothing, CellSource::Dataset);
         let encoder = EncodeStage::new(plan, threads, source, codecs);
         let decoder = DecodeStage::new(plan, threads, codecs);
-        let batches = reader.batches(reader.share().filter(|shard| !output.committed(*shard)));
+        let shards = reader.share().filter(|shard| !output.committed(*shard));
+        let shards: Box<dyn Iterator<Item = Result<u64>> + Send + '_> = match tries {
+            Some(tries) => Box::new(tries.counted(shards, || stages.has_failed())),
+            None => Box::new(shards.map(Ok)),
+        };
+        let batches = reader.batches(shards);
         let queue = || bounded::<Message>(permits.count());
         let (to_encode, from_read) = queue();
         let (to_compute, from_encode) = queue();

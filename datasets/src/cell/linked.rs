@@ -44,7 +44,7 @@ impl LinkedFiles {
 
     /// Length of the file that a row names; 0 if it cannot be read.
     pub(super) fn size_bytes(&self, row: usize) -> u64 {
-        self.path(row).and_then(|path| self.open(path).ok()).map_or(0, |file| file.version.size_bytes)
+        self.path(row).and_then(|path| self.open(path).ok()).map_or(0, |file| file.size_bytes())
     }
 
     /// The path that a row names.

@@ -57,7 +57,7 @@ impl Holder {
         (!has_ended).then(|| holder.phrase())
     }
 
-    fn phrase(&self) -> String {
+    pub(super) fn phrase(&self) -> String {
         let in_a_name = |c: &char| c.is_ascii_alphanumeric() || "-._".contains(*c);
         let host: String = self.host.chars().filter(in_a_name).take(64).collect();
         format!("process {} on host {host}, since {}", self.pid, utc(self.since))

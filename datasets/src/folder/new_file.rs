@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 
 use super::lock::Lock;
-use super::place::{Place, folder_of};
+use super::place::{self, Place, folder_of};
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;
 
@@ -47,8 +47,9 @@ impl NewFile {
     ///
     /// # Errors
     /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::NoLocks`],
-    /// [`DatasetError::Io`].
+    /// [`DatasetError::Io`], [`DatasetError::Address`] for an address.
     pub fn beside(path: &Path) -> Result<NewFile> {
+        place::refuse_address(path)?;
         let name = path.file_name().ok_or_else(|| DatasetError::Io {
             path: path.to_path_buf(),
             action: "create",

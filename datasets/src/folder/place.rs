@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{DatasetError, Result, io_error};
+use crate::store::is_address;
 
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o777);
@@ -153,6 +154,15 @@ pub(super) fn create_all(path: &Path) -> Result<()> {
         Err(error) => Err(io_error(path, "create")(error)),
         Ok(()) => Place::open(&above)?.sync(),
     }
+}
+
+/// Refuses an address, of which the disk would make a folder called `s3:`.
+pub(crate) fn refuse_address(path: &Path) -> Result<()> {
+    if is_address(path) {
+        let reason = "only `anyflow run` writes to a store; write to the disk, then copy it".into();
+        return Err(DatasetError::Address { path: path.to_path_buf(), reason });
+    }
+    Ok(())
 }
 
 /// The parent folder of a path.

@@ -1,18 +1,22 @@
 //! Makes one output of the parts of a job.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::manifest::{Commit, Manifest};
-use super::names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, commit_file, shard_of_commit, shard_of_file};
+use super::names::{
+    ATTEMPT_FOLDER, COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, commit_file, shard_of_attempt, shard_of_commit, shard_of_file,
+};
 use super::part::{self, PART_FILE, PARTS_FOLDER, PartRecord};
+use super::stored::Stored;
 use super::{FAILURES_FILE, OutputDir, recover};
 use crate::error::{DatasetError, Result};
 use crate::failpoint;
 use crate::folder::Folder;
 use crate::job::JobId;
 use crate::record;
+use crate::store::is_address;
 
+const NO_PARTS: &str = "it has no parts; `anyflow run --shards I/N` writes them";
 /// Files of other crates in a part.
 const RECORDS: [&str; 3] = ["order.json", "run.json", "batch.json"];
 
@@ -21,6 +25,8 @@ pub struct Gathering {
     output: OutputDir,
     parts: Vec<JobPart>,
     license: Option<String>,
+    /// Parts that are not complete.
+    incomplete: Vec<String>,
 }
 
 /// A part of a job.
@@ -36,6 +42,9 @@ struct JobPart {
 /// [`DatasetError::Incomplete`] without a complete part, [`DatasetError::Busy`] while one is written,
 /// [`DatasetError::OtherJob`] if parts are of different jobs; errors of [`OutputDir::open`].
 pub fn gather(path: &Path) -> Result<Gathering> {
+    if is_address(path) {
+        return gather_stored(path);
+    }
     if !path.is_dir() {
         return Err(DatasetError::Missing { path: path.to_path_buf() });
     }
@@ -45,13 +54,32 @@ pub fn gather(path: &Path) -> Result<Gathering> {
     let record = parts.iter().find_map(|part| part.record.clone());
     let Some(record) = record.or_else(|| Manifest::read(path).ok().map(PartRecord::of)) else {
         let reason = match parts.is_empty() {
-            true => "it has no parts; `anyflow run --shards I/N` writes them",
+            true => NO_PARTS,
             false => "none of its parts is complete; start each again with the same command",
         };
         return Err(DatasetError::Incomplete { path: path.to_path_buf(), reason: reason.into() });
     };
     let output = OutputDir::open(folder, &job, record.job)?;
-    Ok(Gathering { output, parts, license: record.license })
+    let is_incomplete = |part: &&JobPart| part.record.is_none();
+    let name = |part: &JobPart| Some(part.folder.path().file_name()?.to_string_lossy().into_owned());
+    let incomplete = parts.iter().filter(is_incomplete).filter_map(name).collect();
+    Ok(Gathering { output, parts, license: record.license, incomplete })
+}
+
+/// Opens the output of a job in a store, where all parts write to one place.
+fn gather_stored(path: &Path) -> Result<Gathering> {
+    let stored = Stored::at(path)?;
+    let job = stored.read(JOB_FILE)?.ok_or_else(|| DatasetError::Missing { path: path.join(JOB_FILE) })?;
+    let job = JobId::parse(&path.join(JOB_FILE), &job)?;
+    let parts = stored.parts()?;
+    let incomplete = parts.iter().filter(|(_, part)| !part.is_complete).map(|(name, _)| name.clone()).collect();
+    let license = parts.values().find_map(|part| part.license.clone());
+    let expected = parts.values().next().map(|part| part.job);
+    let expected = expected.or_else(|| Some(PartRecord::of(Manifest::read(path).ok()?).job));
+    let expected =
+        expected.ok_or_else(|| DatasetError::Incomplete { path: path.to_path_buf(), reason: NO_PARTS.into() })?;
+    let output = OutputDir::in_store(path, &job, expected, None)?;
+    Ok(Gathering { output, parts: Vec::new(), license, incomplete })
 }
 
 /// The job of an output folder and its parts. A part that was killed at once has no record of its job.
@@ -85,11 +113,14 @@ impl Gathering {
         &self.output
     }
 
-    /// A file of the first part that is complete; `None` if it has none of this name.
+    /// A file of the first part that is complete, in a store of the output; `None` if there is none of this name.
     ///
     /// # Errors
     /// As [`Folder::read`].
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        if is_address(self.output.path()) {
+            return self.output.read(name);
+        }
         let complete = self.parts.iter().find(|part| part.record.is_some());
         complete.map_or(Ok(None), |part| part.folder.read(name))
     }
@@ -100,6 +131,10 @@ impl Gathering {
     /// [`DatasetError::Incomplete`] with the shards and parts that are missing; [`DatasetError::Io`].
     pub fn take(&self) -> Result<()> {
         let inner = &*self.output.0;
+        if inner.store.is_some() {
+            // All parts wrote to one place.
+            self.output.unchanged()?;
+        }
         for part in &self.parts {
             let found = recover::recover(&part.folder, &inner.fingerprint, inner.expected)?;
             for (shard, commit) in found {
@@ -131,10 +166,10 @@ impl Gathering {
     }
 
     fn incomplete_parts(&self) -> String {
-        let parts = self.parts.iter().filter(|part| part.record.is_none());
-        let names: Vec<String> =
-            parts.filter_map(|part| Some(part.folder.path().file_name()?.to_string_lossy().into())).collect();
-        if names.is_empty() { String::new() } else { format!("; parts that are not complete: {}", names.join(", ")) }
+        match self.incomplete.as_slice() {
+            [] => String::new(),
+            names => format!("; parts that are not complete: {}", names.join(", ")),
+        }
     }
 }
 
@@ -157,6 +192,7 @@ impl OutputDir {
 fn discard(folder: Folder) -> Result<()> {
     folder.remove(PART_FILE)?;
     folder.clear(COMMIT_FOLDER, |name| shard_of_commit(name).is_some())?;
+    folder.clear(ATTEMPT_FOLDER, |name| shard_of_attempt(name).is_some())?;
     folder.clear(DATA_FOLDER, |name| shard_of_file(name).is_some())?;
     let ours = [JOB_FILE, FAILURES_FILE];
     folder.clear("", |name| ours.contains(&name) || RECORDS.contains(&name))?;
@@ -164,60 +200,4 @@ fn discard(folder: Folder) -> Result<()> {
     drop(folder);
     let _ = std::fs::remove_dir(path);
     Ok(())
-}
-
-/// The state of a job, or of one of its parts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartProgress {
-    /// Name of the part; empty for the output folder itself.
-    pub name: String,
-    /// The process that writes to it, as a phrase.
-    pub holder: Option<String>,
-    /// True if all its shards are committed.
-    pub is_complete: bool,
-    /// Committed shards.
-    pub shards: u64,
-    /// Their good rows.
-    pub rows: u64,
-    /// Their failed rows, by code.
-    pub failed: BTreeMap<String, u64>,
-    /// The attempts that committed them.
-    pub attempts: u64,
-}
-
-/// The state of a job and of its parts. Reads the commits only, and takes no lock.
-///
-/// # Errors
-/// [`DatasetError::Missing`] for a folder without a job; [`DatasetError::Io`].
-pub fn job_progress(path: &Path) -> Result<Vec<PartProgress>> {
-    let parts = part::folders(path)?;
-    let mut found = Vec::new();
-    if path.join(JOB_FILE).is_file() {
-        found.push(progress(path, String::new(), MANIFEST_FILE)?);
-    }
-    for part in &parts {
-        let name = part.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        found.push(progress(part, name, PART_FILE)?);
-    }
-    if found.is_empty() { Err(DatasetError::Missing { path: path.join(JOB_FILE) }) } else { Ok(found) }
-}
-
-fn progress(path: &Path, name: String, end: &str) -> Result<PartProgress> {
-    let holder = Folder::holder(path);
-    let is_complete = path.join(end).is_file();
-    let mut found =
-        PartProgress { name, holder, is_complete, shards: 0, rows: 0, failed: BTreeMap::new(), attempts: 0 };
-    let commits = match std::fs::read_dir(path.join(COMMIT_FOLDER)) {
-        Ok(entries) => entries,
-        Err(_) => return Ok(found),
-    };
-    let named = commits.flatten().filter(|entry| shard_of_commit(&entry.file_name().to_string_lossy()).is_some());
-    for entry in named {
-        let Some(commit) = record::read::<Commit>(&entry.path())? else { continue };
-        found.shards += 1;
-        found.rows += commit.shard.rows;
-        found.attempts = found.attempts.max(commit.attempt);
-        commit.failures.iter().for_each(|failure| *found.failed.entry(failure.code.clone()).or_default() += 1);
-    }
-    Ok(found)
 }

@@ -1,9 +1,11 @@
 //! The commits and the manifest of an output folder.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::Expected;
 use super::failures::Failure;
 use super::names::{JOB_FILE, MANIFEST_FILE};
 use super::shard::{Shard, short};
@@ -93,6 +95,13 @@ impl Manifest {
         let path = folder.join(MANIFEST_FILE);
         let Some(manifest) = record::read::<Manifest>(&path)? else { return Err(DatasetError::Missing { path }) };
         manifest.checked(&path)
+    }
+
+    /// True if it is of this job, and lists these shards.
+    pub(super) fn is_of(&self, job: &str, expected: Expected, commits: &BTreeMap<u64, Commit>) -> bool {
+        let shards = self.shards.iter().eq(commits.values().map(|commit| &commit.shard));
+        let rows = self.rows.checked_add(self.failures);
+        shards && self.fingerprint == job && rows == Some(expected.rows)
     }
 
     /// Refuses a folder with the `job.json` of another job: two jobs wrote to it.

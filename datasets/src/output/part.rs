@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use super::{Expected, OutputDir, recover};
+use super::{Expected, OutputDir};
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;
 use crate::natural::by_number;
@@ -60,7 +60,7 @@ impl OutputDir {
     /// [`DatasetError::Io`].
     pub fn finish_part(&self, share: Expected, license: Option<&str>) -> Result<()> {
         let inner = &*self.0;
-        recover::unchanged(&inner.folder, &self.commits())?;
+        self.unchanged()?;
         let shards = self.commits().len() as u64;
         let (rows, failed) = self.progress();
         if (shards, rows.checked_add(failed)) != (share.shards, Some(share.rows)) {
@@ -71,9 +71,15 @@ impl OutputDir {
             );
             return Err(DatasetError::Incomplete { path: self.path().to_path_buf(), reason });
         }
-        self.write_failures()?;
-        let record = PartRecord { format: PART_FORMAT, job: inner.expected, license: license.map(str::to_string) };
-        inner.folder.write(PART_FILE, &record::to_json(&record)?)?;
+        match &inner.store {
+            Some(store) => store.finish_part(inner.expected, license)?,
+            None => {
+                self.write_failures()?;
+                let record =
+                    PartRecord { format: PART_FORMAT, job: inner.expected, license: license.map(str::to_string) };
+                inner.folder.write(PART_FILE, &record::to_json(&record)?)?;
+            }
+        }
         failpoint::reach("part-finished");
         Ok(())
     }

@@ -103,10 +103,7 @@ fn manifest_agrees(folder: &Folder, job: &str, expected: Expected, commits: &BTr
     let Some(content) = folder.read(MANIFEST_FILE)? else { return Ok(true) };
     let path = folder.path().join(MANIFEST_FILE);
     let manifest = record::from_json::<Manifest>(&path, &content).and_then(|manifest| manifest.checked(&path));
-    let Ok(manifest) = manifest else { return Ok(false) };
-    let shards = manifest.shards.iter().eq(commits.values().map(|commit| &commit.shard));
-    let rows = manifest.rows.checked_add(manifest.failures);
-    Ok(shards && manifest.fingerprint == job && rows == Some(expected.rows))
+    Ok(manifest.is_ok_and(|manifest| manifest.is_of(job, expected, commits)))
 }
 
 /// Removes a commit and the manifest: the job is then unfinished.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::mark::Mark;
-use super::names::shard_file;
+use super::names::{shard_file, stored_shard_file};
 use crate::read::Part;
 use crate::write::WrittenFile;
 
@@ -32,10 +32,16 @@ impl Shard {
         Shard { shard, file: Some(shard_file(shard)), rows, size_bytes, blake3 }
     }
 
+    /// The shard as it is named in a store.
+    pub(super) fn in_store(self) -> Shard {
+        let file = self.file.map(|_| stored_shard_file(self.shard, &self.blake3));
+        Shard { file, ..self }
+    }
+
     /// True if its file has the name for this shard number: an untrusted record cannot name any other file.
     pub(super) fn names_its_own_file(&self) -> bool {
         match &self.file {
-            Some(file) => *file == shard_file(self.shard),
+            Some(file) => *file == shard_file(self.shard) || *file == stored_shard_file(self.shard, &self.blake3),
             None => (self.rows, self.size_bytes) == (0, 0),
         }
     }

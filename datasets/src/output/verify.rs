@@ -1,6 +1,5 @@
 //! Reads every file of a finished job in full, and compares it with the records.
 
-use std::fs::File;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,6 +12,7 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::hash::hash_of;
 use crate::read::Part;
 use crate::record;
+use crate::store::Address;
 
 /// Records of other crates next to ours. They must be readable.
 const OTHER_RECORDS: [&str; 2] = ["order.json", "run.json"];
@@ -97,21 +97,29 @@ impl Manifest {
 
     /// Finds files in `data` that the manifest does not list. Other programs would read them.
     fn look_for_strangers(&self, folder: &Path, found: &mut Verification) -> Result<()> {
-        let data = folder.join(DATA_FOLDER);
-        if !data.is_dir() {
-            return Ok(());
-        }
         let listed = |file: &String| self.shards.iter().any(|shard| shard.file.as_ref() == Some(file));
-        let mut strangers = Vec::new();
-        for entry in std::fs::read_dir(&data).map_err(io_error(&data, "list"))? {
-            let name = entry.map_err(io_error(&data, "list"))?.file_name().to_string_lossy().into_owned();
-            strangers.push(format!("{DATA_FOLDER}/{name}"));
-        }
+        let names = names_in(&folder.join(DATA_FOLDER))?.into_iter();
+        let mut strangers: Vec<String> = names.map(|name| format!("{DATA_FOLDER}/{name}")).collect();
         strangers.retain(|file| file.ends_with(".parquet") && !file.starts_with("data/.") && !listed(file));
         strangers.sort();
         strangers.iter().for_each(|file| found.note(file, "is not one of the job's files"));
         Ok(())
     }
+}
+
+/// The names in a folder or below an address; none if there is no such folder.
+fn names_in(folder: &Path) -> Result<Vec<String>> {
+    if let Some(address) = Address::parse(folder)? {
+        return Ok(address.list()?.into_iter().map(|object| object.name).collect());
+    }
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "list"))? {
+        names.push(entry.map_err(io_error(folder, "list"))?.file_name().to_string_lossy().into_owned());
+    }
+    Ok(names)
 }
 
 impl Verification {
@@ -129,7 +137,7 @@ impl Verification {
                 return None;
             }
         };
-        let hash = File::open(&path).and_then(|mut file| hash_of(&mut file)).map_err(io_error(&path, "read"));
+        let hash = part.source.stream().and_then(|mut file| hash_of(&mut file).map_err(io_error(&path, "read")));
         self.files += 1;
         self.bytes += part.source.size_bytes;
         let reason = match hash {

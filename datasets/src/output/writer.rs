@@ -42,7 +42,7 @@ impl ShardWriter {
             Some(file) => file,
             None => {
                 let name = shard_file(self.shard);
-                let file = TableWriter::create_in(self.output.folder(), &name, &batch.schema(), &self.features)?;
+                let file = TableWriter::create_in(&self.output.0.folder, &name, &batch.schema(), &self.features)?;
                 self.file.insert(file)
             }
         };
@@ -65,15 +65,19 @@ impl ShardWriter {
             shard = Shard::with_file(self.shard, file.finish()?);
         }
         failpoint::reach("shard-renamed");
+        let shard = inner.store.as_ref().map_or(Ok(shard.clone()), |store| store.upload(&inner.folder, shard))?;
         let job = inner.fingerprint.clone();
         let attempt = inner.attempt;
-        let commit = Commit { shard, job, attempt, failures: failures.to_vec() };
+        let mut commit = Commit { shard, job, attempt, failures: failures.to_vec() };
         let mut commits = self.output.commits();
         if commits.contains_key(&self.shard) {
             let action = format!("committing shard {}", self.shard);
             return Err(DatasetError::internal(action, "it is committed already"));
         }
-        inner.folder.write(&commit_file(self.shard), &record::to_json(&commit)?)?;
+        match &inner.store {
+            None => inner.folder.write(&commit_file(self.shard), &record::to_json(&commit)?)?,
+            Some(store) => commit = store.commit(commit)?,
+        }
         failpoint::reach("committed");
         commits.insert(self.shard, commit);
         Ok(())

@@ -1,6 +1,5 @@
 //! Reads a column chunk for Parquet's page reader, and checks the headers of pages and their bytes.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +13,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use super::meter::Meter;
 use super::thrift::{Flaw, Walker, kind};
-use crate::data_file::read_at;
+use crate::data_file::OpenFile;
 
 /// Bytes of a header that are read first; statistics make some headers longer.
 const HEAD_BYTES: usize = 256;
@@ -43,7 +42,7 @@ struct Head {
 
 /// The bytes of one column chunk.
 pub(super) struct ChunkFile {
-    file: Arc<File>,
+    file: OpenFile,
     leaf: usize,
     bytes: Range<u64>,
     codec: Compression,
@@ -53,7 +52,7 @@ pub(super) struct ChunkFile {
 }
 
 impl ChunkFile {
-    pub(super) fn new(file: Arc<File>, column: &ColumnChunkMetaData, leaf: usize, meter: Arc<Meter>) -> ChunkFile {
+    pub(super) fn new(file: OpenFile, column: &ColumnChunkMetaData, leaf: usize, meter: Arc<Meter>) -> ChunkFile {
         let (start, length) = column.byte_range();
         let bytes = start..start.saturating_add(length);
         ChunkFile { file, leaf, bytes, codec: column.compression(), meter, head: Arc::default() }
@@ -105,19 +104,18 @@ impl ChunkReader for ChunkFile {
         let unpacked = u64::try_from(head.unpacked).unwrap_or(0).max(length as u64);
         let opened = self.meter.open_page(self.leaf, unpacked, head.kind == DICTIONARY);
         opened.map_err(ParquetError::General)?;
-        let mut bytes = vec![0; length];
-        read_at(&self.file, start, &mut bytes).map_err(|error| {
+        let bytes = self.file.read(start..start + length as u64).map_err(|error| {
             self.meter.note(&error);
             ParquetError::from(error)
         })?;
         self.check_unpacked(head, &bytes).map_err(ParquetError::General)?;
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 
 /// The header of a page, checked when its first byte is read.
 pub(super) struct HeadRead {
-    file: Arc<File>,
+    file: OpenFile,
     /// From the header to the end of the column chunk.
     bytes: Range<u64>,
     head: Arc<Mutex<(u64, Head)>>,
@@ -143,8 +141,9 @@ impl HeadRead {
         let most = self.bytes.end.saturating_sub(self.bytes.start);
         let mut length = HEAD_BYTES;
         loop {
-            let mut bytes = vec![0; usize::try_from(most).unwrap_or(usize::MAX).min(length)];
-            read_at(&self.file, self.bytes.start, &mut bytes).inspect_err(|error| self.meter.note(error))?;
+            let end = self.bytes.start + most.min(length as u64);
+            let read = self.file.read(self.bytes.start..end);
+            let mut bytes = read.inspect_err(|error| self.meter.note(error))?.to_vec();
             match head(&bytes) {
                 Ok((head, end)) => {
                     self.check(head, end as u64).map_err(std::io::Error::other)?;

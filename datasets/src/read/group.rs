@@ -20,6 +20,9 @@ use crate::error::{DatasetError, Result, io_error};
 /// The most rows of a row group that may be too large to read. With more, the rest of the group counts as lost.
 const MOST_TOO_LARGE: u32 = 16;
 
+/// Bytes that are read ahead of an object may take one in this many parts of the memory for reading.
+const AHEAD_SHARE: u64 = 4;
+
 /// The requested part of one row group.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
@@ -175,7 +178,6 @@ impl GroupReader {
 
     fn build(&self) -> Result<Open, Broken> {
         let part = &self.wanted.part;
-        let file = Arc::new(part.source.open().map_err(Broken::Job)?);
         let metadata = part.metadata.metadata().clone();
         let schema = part.metadata.schema();
         let descriptor = metadata.file_metadata().schema_descr();
@@ -185,6 +187,12 @@ impl GroupReader {
         let meter = Arc::new(Meter::new(descriptor.num_columns(), base, self.limit));
         let mask = ProjectionMask::roots(descriptor, self.wanted.projection.decoded.iter().copied());
         let selection = Some(self.selection());
+        let group = metadata.row_group(self.wanted.group);
+        let chunks = (0..descriptor.num_columns()).filter(|leaf| mask.leaf_included(*leaf)).map(|leaf| {
+            let (start, length) = group.column(leaf).byte_range();
+            start..start.saturating_add(length)
+        });
+        let file = part.source.open_ranges(chunks.collect(), self.limit / AHEAD_SHARE).map_err(Broken::Job)?;
         let pages = Group {
             file,
             metadata: metadata.clone(),
@@ -205,13 +213,12 @@ impl GroupReader {
     fn broken(&self, meter: &Meter, reason: String) -> Broken {
         let source = &self.wanted.part.source;
         // A file that changes while it is read looks damaged.
-        if let Err(error @ DatasetError::Changed { .. }) = source.open() {
+        if let Err(error @ DatasetError::Changed { .. }) = source.check() {
             return Broken::Job(error);
         }
         match meter.fault() {
             Some(Fault::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                let length = std::fs::metadata(&source.path).map_or(0, |metadata| metadata.len());
-                Broken::Job(source.changed(length))
+                Broken::Job(source.changed(source.size_now()))
             }
             Some(Fault::Io(error)) => Broken::Job(io_error(&source.path, "read")(error)),
             // The Parquet reader adds its own words around the error.

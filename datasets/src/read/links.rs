@@ -102,8 +102,8 @@ impl<'d> Links<'d> {
         let mut settled = true;
         self.each(|file| match file {
             Ok(file) => {
-                settled &= file.version.is_settled();
-                hasher.update(format!("{:?}", file.version).as_bytes());
+                settled &= file.is_settled();
+                hasher.update(file.mark().as_bytes());
             }
             Err(_) => drop(hasher.update(UNREADABLE)),
         })?;

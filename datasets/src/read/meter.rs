@@ -71,7 +71,8 @@ impl Meter {
 
     /// Records a failure of the system, which is not a fault of the file.
     pub(super) fn note(&self, error: &std::io::Error) {
-        let copy = error.raw_os_error().map_or_else(|| error.kind().into(), std::io::Error::from_raw_os_error);
+        let copied = || std::io::Error::new(error.kind(), error.to_string());
+        let copy = error.raw_os_error().map_or_else(copied, std::io::Error::from_raw_os_error);
         *lock(&self.fault) = Some(Fault::Io(copy));
     }
 

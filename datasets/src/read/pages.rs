@@ -4,7 +4,6 @@
 //! claims is trusted. Headers are walked before anything is allocated for them. Gzip, whose output is unbounded, is
 //! first unpacked without storing it. A [`Meter`] adds up the largest possible size of a page's values.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use parquet::arrow::arrow_reader::RowGroups;
@@ -18,10 +17,11 @@ use parquet::schema::types::ColumnDescriptor;
 use super::chunk::ChunkFile;
 use super::delta;
 use super::meter::Meter;
+use crate::data_file::OpenFile;
 
 /// One row group of an open file.
 pub(super) struct Group {
-    pub(super) file: Arc<File>,
+    pub(super) file: OpenFile,
     pub(super) metadata: Arc<ParquetMetaData>,
     pub(super) index: usize,
     pub(super) meter: Arc<Meter>,

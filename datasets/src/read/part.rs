@@ -29,6 +29,8 @@ pub(crate) struct Part {
     pub(super) places: Arc<[Place]>,
     /// Columns that the names of its folders give, which the dataset sets.
     pub(super) folders: Vec<FolderColumn>,
+    /// The hash of the file that a manifest lists, which the dataset sets.
+    pub(super) listed: Option<blake3::Hash>,
     footer_hash: blake3::Hash,
 }
 
@@ -44,11 +46,17 @@ pub(super) enum Place {
 }
 
 impl Part {
-    /// Reads the footer.
+    /// Reads the footer of a file.
     pub(crate) fn open(path: &Path, first_row: u64) -> Result<Part> {
-        let source = DataFile::new(path)?;
+        Part::read(DataFile::new(path)?, first_row)
+    }
+
+    /// Reads the footer.
+    pub(crate) fn read(mut source: DataFile, first_row: u64) -> Result<Part> {
         let footer = source.footer()?;
-        let corrupt = |reason: String| DatasetError::Corrupt { path: path.to_path_buf(), row: 0, reason };
+        source.forget_tail();
+        let path = &source.path.clone();
+        let corrupt = |reason: String| DatasetError::Corrupt { path: path.clone(), row: 0, reason };
         if let Some(column) = footer::check_encoded(&footer).map_err(corrupt)? {
             let what = format!("the encrypted column `{column}`");
             return Err(DatasetError::Unsupported { path: path.to_path_buf(), what });
@@ -69,7 +77,8 @@ impl Part {
         let metadata = guarded(|| ArrowReaderMetadata::try_new(Arc::new(parquet), options)).map_err(refused)?;
         check_columns(path, metadata.schema())?;
         let footer_hash = blake3::hash(&footer);
-        Ok(Part { source, metadata, first_row, rows, places: Arc::default(), folders: Vec::new(), footer_hash })
+        let (places, folders, listed) = Default::default();
+        Ok(Part { source, metadata, first_row, rows, places, folders, listed, footer_hash })
     }
 
     /// Rows of each row group, counted within the file.

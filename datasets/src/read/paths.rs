@@ -5,25 +5,32 @@
 mod below;
 mod braces;
 mod card;
+mod entry;
 mod hive;
 mod lakes;
 mod listing;
 mod output;
 mod selection;
 mod splits;
+mod stored;
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use entry::Kind;
 pub(crate) use hive::FolderColumn;
 use selection::Selection;
 pub(crate) use splits::{split_named, split_of};
+use tree::Tree;
+pub(crate) use tree::matches_of;
 
 use super::Part;
 use super::marks;
+use crate::data_file::DataFile;
 use crate::error::{DatasetError, Result, io_error};
-use crate::natural::by_number;
 use crate::output::{Manifest, Shard};
+use crate::store::{Address, ObjectVersion};
 
 /// A file to read.
 #[derive(Debug)]
@@ -32,6 +39,8 @@ pub(super) struct Found {
     /// Columns that the names of its folders give.
     pub(super) folders: Vec<FolderColumn>,
     origin: Origin,
+    /// The version of an object that was listed.
+    object: Option<ObjectVersion>,
 }
 
 /// The source of a file's name.
@@ -48,13 +57,29 @@ enum Origin {
 impl Found {
     /// A file that the user or a dataset card names.
     fn named(path: PathBuf) -> Found {
-        Found { folders: hive::columns_of(&path), path, origin: Origin::Named }
+        Found { folders: hive::columns_of(&path), path, origin: Origin::Named, object: None }
     }
 
     /// A file that lies in a folder.
     fn in_folder(path: PathBuf) -> Found {
         let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
-        Found { folders: hive::columns_of(&path), path, origin: Origin::Folder(folder) }
+        Found { folders: hive::columns_of(&path), path, origin: Origin::Folder(folder), object: None }
+    }
+
+    /// The file, of the version that was listed.
+    pub(super) fn data_file(&self) -> Result<DataFile> {
+        match (&self.object, Address::parse(&self.path)?) {
+            (Some(version), Some(address)) => Ok(DataFile::object(address, version.clone())),
+            _ => DataFile::new(&self.path),
+        }
+    }
+
+    /// The hash of its content in a manifest.
+    pub(super) fn listed_hash(&self) -> Option<blake3::Hash> {
+        match &self.origin {
+            Origin::Listed { shard, .. } => blake3::Hash::from_hex(&shard.blake3).ok(),
+            _ => None,
+        }
     }
 }
 
@@ -71,75 +96,53 @@ pub(super) fn files_from_paths(paths: &[PathBuf]) -> Result<Vec<Found>> {
 }
 
 fn files_of(path: &Path) -> Result<Vec<Found>> {
-    if there(path)? {
-        return chosen(path, &Selection::Default);
+    let tree = Tree::of(path)?;
+    if let Some(kind) = tree.kind(path)? {
+        return chosen(&tree, path, kind, &Selection::Default);
     }
     let (path, selection) = selection::parse(path);
-    if there(&path)? {
-        return chosen(&path, &selection);
+    let tree = Tree::of(&path)?;
+    if let Some(kind) = tree.kind(&path)? {
+        return chosen(&tree, &path, kind, &selection);
     }
     let mut files = Vec::new();
     for found in matches_of(&path)? {
-        files.extend(chosen(&found, &selection)?);
+        let tree = Tree::of(&found)?;
+        let kind = tree.kind(&found)?.ok_or_else(|| DatasetError::Missing { path: found.clone() })?;
+        files.extend(chosen(&tree, &found, kind, &selection)?);
     }
     Ok(files)
 }
 
 /// The files of an existing path.
-fn chosen(path: &Path, selection: &Selection) -> Result<Vec<Found>> {
-    let metadata = std::fs::metadata(path).map_err(io_error(path, "open"))?;
-    match (metadata.is_dir(), selection) {
-        (true, _) => files_in_folder(path, selection),
-        (false, Selection::Default | Selection::All) => Ok(vec![Found::named(path.to_path_buf())]),
-        (false, Selection::Named(_)) => {
+fn chosen(tree: &Tree, path: &Path, kind: Kind, selection: &Selection) -> Result<Vec<Found>> {
+    let files = match (kind, selection) {
+        (Kind::Folder, _) => files_in_folder(tree, path, selection),
+        (Kind::File, Selection::Default | Selection::All) => Ok(vec![Found::named(path.to_path_buf())]),
+        (Kind::File, Selection::Named(_)) => {
             let reason = "it is a file, and only folders have splits".into();
             Err(DatasetError::Empty { path: path.to_path_buf(), reason })
         }
-    }
+    };
+    let version = |path: &Path| match tree {
+        Tree::Disk => None,
+        Tree::Store(listed) => listed.version(path).cloned(),
+    };
+    Ok(files?.into_iter().map(|file| Found { object: version(&file.path), ..file }).collect())
 }
 
-/// The files and folders that a pattern matches, in natural order.
-pub(crate) fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>> {
-    let missing = || DatasetError::Missing { path: pattern.to_path_buf() };
-    let refused = |reason: String| DatasetError::Empty { path: pattern.to_path_buf(), reason };
-    let text = pattern.to_str().ok_or_else(missing)?;
-    if text.contains("://") {
-        return Err(refused("addresses are not read; copy the files to a disk first".into()));
-    }
-    let names = braces::expanded(text);
-    if names.len() == 1 && !text.contains(['*', '?', '[']) {
-        return Err(missing());
-    }
-    let mut found = Vec::new();
-    for name in names {
-        let matches =
-            glob::glob(&name).map_err(|error| refused(format!("it is not a pattern of file names: {error}")))?;
-        let before = found.len();
-        found.extend(matches.filter_map(|path| path.ok()));
-        if found.len() == before {
-            return Err(refused(if name == text {
-                "no file matches this pattern".into()
-            } else {
-                format!("there is no {name}")
-            }));
-        }
-    }
-    found.sort_by(|a, b| by_number(a, b));
-    Ok(found)
-}
-
-fn files_in_folder(folder: &Path, selection: &Selection) -> Result<Vec<Found>> {
-    if let Some(shards) = output::files(folder)? {
+fn files_in_folder(tree: &Tree, folder: &Path, selection: &Selection) -> Result<Vec<Found>> {
+    if let Some(shards) = output::files(tree, folder)? {
         return match selection {
             Selection::Default | Selection::All => Ok(shards),
             Selection::Named(_) => Err(no_splits(folder, "it is the output of a run, which has no splits")),
         };
     }
-    lakes::refuse(folder)?;
-    if let Some(configs) = card::read(folder)? {
-        return card::files(folder, configs, selection);
+    lakes::refuse(tree, folder)?;
+    if let Some(configs) = card::read(tree, folder)? {
+        return card::files(tree, folder, configs, selection);
     }
-    let files = below::files(folder, *selection == Selection::All)?;
+    let files = below::files(tree, folder, *selection == Selection::All)?;
     let split_of = |file: &PathBuf| splits::split_of(file.strip_prefix(folder).ok()?);
     let files = splits::chosen(folder, files, selection, split_of)?;
     Ok(files.into_iter().map(Found::in_folder).collect())

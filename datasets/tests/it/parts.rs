@@ -238,6 +238,7 @@ fn the_progress_of_each_part_is_counted() {
         rows: 4 * shards,
         failed: if shards == 0 { BTreeMap::new() } else { failed(shards) },
         attempts,
+        tries: Vec::new(),
     };
     begin(&part(&out, "2-of-10"), 1, &[0]);
     begin(&part(&out, "2-of-10"), 1, &[1, 2]);

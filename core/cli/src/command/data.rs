@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{
     ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, Lost, generate,
-    head, import, inspect, pair, use_memory,
+    head, import, inspect, is_address, pair, use_memory,
 };
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
@@ -242,6 +242,9 @@ fn lost(lost: &Lost) -> String {
 /// Refuses, before anything is read, an output that cannot be written or that would replace a source.
 fn writable<'p>(output: &Path, sources: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
     let refuse = |text: String| Err(CliError::Usage(format!("{}: {text}", shown(output))));
+    if is_address(output) {
+        return refuse("only `anyflow run` writes to a store; write to the disk, then copy it".into());
+    }
     if output.is_dir() {
         return refuse("is a folder; name a Parquet file".into());
     }

@@ -13,6 +13,7 @@ use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
+use crate::progress::Progress;
 use crate::report::tables;
 use crate::{order, sources};
 
@@ -84,6 +85,8 @@ impl Common {
             shard_rows: 1024,
             share: None,
             batch_rows: None,
+            max_attempts: None,
+            last_death: None,
             max_failures: None,
             device: self.device.clone(),
             threads: order::threads(self.threads),
@@ -109,7 +112,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         None => Path::new("anyflow-eval").join(compiled::name_of(&compiled.job).0),
     };
     let order = args.common.order(compiled.job, &output)?;
-    let result = order::execute(&order, console)?;
+    let result = order::execute(&order, &mut Progress::new(console))?;
     let findings = Findings::deserialize(&result).map_err(CliError::internal)?;
     let text = format!("{}view it with: anyflow report {}", tables::text(&findings), output.display());
     Ok(CommandResult::done(text, result))

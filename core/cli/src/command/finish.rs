@@ -1,8 +1,8 @@
 //! `anyflow finish`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Gathering, gather};
+use anyflow_datasets::{Gathering, gather, is_address};
 use anyflow_plan::order::Order;
 use serde_json::{Value, json};
 
@@ -28,29 +28,38 @@ pub struct Args {
 /// # Errors
 /// Shards are missing; a part is still written; the parts are of different jobs; the disk.
 pub fn run(args: &Args) -> Result<CommandResult> {
-    let gathering = gather(&args.output)?;
+    gathered(&args.output)
+}
+
+/// Puts the parts of the job at `output` together.
+///
+/// # Errors
+/// As [`run`].
+pub fn gathered(output: &Path) -> Result<CommandResult> {
+    let gathering = gather(output)?;
     gathering.take()?;
-    keep_order(&gathering, args)?;
+    keep_order(&gathering, output)?;
     keep_provenance(&gathering)?;
     let manifest = gathering.finish()?;
     let result = json!({
         "rows": manifest.rows,
         "failed": manifest.failures,
         "shards": manifest.shards.len(),
-        "output": shown(&args.output),
+        "output": shown(output),
     });
     let code = if manifest.rows == 0 && manifest.failures > 0 { ALL_FAILED } else { 0 };
-    let view = format!("view it with: anyflow report {}", shown(&args.output));
+    let command = if is_address(output) { "data head" } else { "report" };
+    let view = format!("view it with: anyflow {command} {}", shown(output));
     Ok(CommandResult { text: format!("{}{view}", summary(&result)), json: result, code })
 }
 
 /// Writes the order as that of the whole job, for `anyflow report`.
-fn keep_order(gathering: &Gathering, args: &Args) -> Result<()> {
+fn keep_order(gathering: &Gathering, output: &Path) -> Result<()> {
     let Some(content) = gathering.read(ORDER_FILE)? else { return Ok(()) };
     let part: Order = serde_json::from_slice(&content).map_err(CliError::internal)?;
-    let order = Order { output: order::absolute(&args.output)?, share: None, ..part };
+    let order = Order { output: order::absolute(output)?, share: None, ..part };
     let value = serde_json::to_value(order).map_err(CliError::internal)?;
-    Ok(gathering.output().folder().write(ORDER_FILE, &text(&value)?)?)
+    Ok(gathering.output().write(ORDER_FILE, &text(&value)?)?)
 }
 
 /// Writes the provenance of a part as that of the whole job: all parts have the same, but for their results.
@@ -59,7 +68,7 @@ fn keep_provenance(gathering: &Gathering) -> Result<()> {
     let mut provenance: Value = serde_json::from_slice(&content).map_err(CliError::internal)?;
     let (rows, failed) = gathering.output().progress();
     provenance["result"] = json!({"rows": rows, "failed": failed});
-    Ok(gathering.output().folder().write(PROVENANCE_FILE, &text(&provenance)?)?)
+    Ok(gathering.output().write(PROVENANCE_FILE, &text(&provenance)?)?)
 }
 
 fn text(value: &Value) -> Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! `anyflow run`.
 
+mod engines;
 mod file_size;
 mod inputs;
 mod kept;
@@ -7,7 +8,7 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{MANIFEST_FILE, Manifest, PARTS_FOLDER};
+use anyflow_datasets::{MANIFEST_FILE, Manifest, PARTS_FOLDER, is_address, is_there};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::{Order, RowSelection, ShardShare};
@@ -17,11 +18,13 @@ pub use inputs::{Reads, check};
 use kept::KeptColumns;
 
 use super::{columns, open, plugins, shown, summary};
+use crate::attempts;
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
+use crate::progress::Progress;
 use crate::supervise::at_end_of_input;
 
 /// The folder of the shards in an output.
@@ -32,7 +35,7 @@ const DATA_FOLDER: &str = "data";
 pub struct Args {
     /// Pipeline (YAML)
     pipeline: PathBuf,
-    /// Parquet files or folders of them, of one dataset (repeatable)
+    /// Parquet files or folders of them, of one dataset, on the disk or in a store, e.g. s3://bucket/folder (repeatable)
     #[arg(long, num_args = 1.., value_name = "FILE_OR_DIR")]
     input: Vec<PathBuf>,
     /// Number of rows to generate; with --input, the maximum number of rows to read
@@ -47,7 +50,7 @@ pub struct Args {
     /// Number of times that each row runs, each with other noise; the output gets a column `draw`
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     draws: u64,
-    /// Output folder; run the same command again to resume
+    /// Output folder, on the disk or in a store; run the same command again to resume
     #[arg(long)]
     output: PathBuf,
     /// Override a value of the file, e.g. joint.sampler.steps=50 (repeatable)
@@ -81,13 +84,20 @@ pub struct Args {
     /// once, on one machine or many, and `anyflow finish` makes one output of their parts
     #[arg(long, value_name = "I/N", requires = "batch_rows", conflicts_with_all = ["file_size", "sweep"])]
     shards: Option<ShardShare>,
+    /// Number of engines, each with a part of the shards; needs --batch-rows [default: one for each device]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    engines: Option<u32>,
+    /// Attempts at a shard that kills its process: the engine is started again, and after N attempts the rows of the shard
+    /// fail and the job goes on [default: the command ends at the first]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_attempts: Option<u64>,
     /// Maximum rows per network call [default: measured once per output folder]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     batch_rows: Option<u32>,
     /// Stop after this many failed rows [default: never]
     #[arg(long, value_name = "N")]
     max_failures: Option<u64>,
-    /// Device: cpu, cuda or cuda:N
+    /// Device: cpu, cuda or cuda:N; several, such as cuda:0,cuda:1, have an engine each; they need --batch-rows
     #[arg(long, default_value = "cpu")]
     device: String,
     /// Number of threads [default: all cores]
@@ -129,40 +139,50 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         at_end_of_input().map_err(CliError::internal)?;
     }
     let plugins = plugins(console)?;
+    let devices = engines::devices(args)?;
     if !args.sweep.is_empty() {
+        if is_address(&args.output) {
+            let text = "--sweep writes its sub-folders and files to a disk; choose another --output".into();
+            return Err(CliError::Usage(text));
+        }
         return sweep::run(args, &plugins, console);
     }
     let compiled = compile(args, &plugins)?;
     compiled.warn(console);
     check(&compiled, &args.reads())?;
-    let order = order_of(args, compiled.job, console)?;
+    let order = order_of(args, compiled.job, &devices, console)?;
+    if devices.len() > 1 {
+        return engines::run(args, &order, &devices, console);
+    }
     if let Some(share) = args.shards {
         return part(&order, share, &args.output, console);
     }
-    let result = order::execute(&order, console)?;
+    let result = attempts::execute(&order, console, || Progress::new(console))?;
     let rows = shown(&args.output.join(DATA_FOLDER));
     let files = Manifest::read(&args.output)?.shards.len();
     let files = if files == 1 { "1 file".into() } else { format!("{files} files") };
-    let view = format!("rows: {rows} ({files})\nview them with: anyflow report {}", shown(&args.output));
+    let command = if is_address(&args.output) { "data head" } else { "report" };
+    let view = format!("rows: {rows} ({files})\nview them with: anyflow {command} {}", shown(&args.output));
     Ok(CommandResult::done(format!("{}{view}", summary(&result)), result))
 }
 
 /// Runs one share of the shards.
 fn part(order: &Order, share: ShardShare, output: &Path, console: &Console) -> Result<CommandResult> {
-    if output.join(MANIFEST_FILE).is_file() {
+    if is_there(&output.join(MANIFEST_FILE))? {
         let text = format!("{}: holds a finished job; choose another --output", shown(output));
         return Err(CliError::Usage(text));
     }
-    let result = order::execute(order, console)?;
+    let result = attempts::execute(order, console, || Progress::new(console))?;
     let next = format!("part {share} is complete; when all are: anyflow finish {}", shown(output));
     Ok(CommandResult::done(format!("{}{next}", summary(&result)), result))
 }
 
-/// The folder that an order writes to: one of its own for each share of the shards.
-fn folder_of(args: &Args) -> PathBuf {
-    match args.shards {
-        Some(ShardShare { index, of }) => args.output.join(PARTS_FOLDER).join(format!("{index}-of-{of}")),
-        None => args.output.clone(),
+/// The folder that an order writes to: one of its own for each share of the shards, but for an output in a store, to which
+/// all write.
+fn folder_of(output: &Path, share: Option<ShardShare>) -> PathBuf {
+    match share {
+        Some(share) if !is_address(output) => output.join(PARTS_FOLDER).join(share.name()),
+        _ => output.to_path_buf(),
     }
 }
 
@@ -213,7 +233,7 @@ pub fn replaced(job: &Job, columns: &[(String, Option<CellKind>)]) -> Vec<String
     outputs.map(|(column, _)| column.clone()).filter(is_there).collect()
 }
 
-fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
+fn order_of(args: &Args, mut job: Job, devices: &[String], console: &Console) -> Result<Order> {
     compiled::absolute(&mut job);
     let Job::Run(plan) = &job else { return Err(CliError::internal("a pipeline is not a run")) };
     let dataset = if args.input.is_empty() { None } else { Some(open(&args.input)?.with_files(plan.columns_read())) };
@@ -233,7 +253,7 @@ fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
     Ok(Order {
         format: PLAN_FORMAT,
         job,
-        output: order::absolute(&folder_of(args))?,
+        output: order::absolute(&folder_of(&args.output, args.shards))?,
         inputs: args.input.iter().map(|path| order::absolute(path)).collect::<Result<_>>()?,
         rows: args.rows,
         selection: args.selection(),
@@ -242,9 +262,11 @@ fn order_of(args: &Args, mut job: Job, console: &Console) -> Result<Order> {
         shard_rows,
         share: args.shards,
         batch_rows: args.batch_rows,
+        max_attempts: args.max_attempts,
+        last_death: None,
         max_failures: args.max_failures,
-        device: args.device.clone(),
-        threads: order::threads(args.threads),
+        device: devices[0].clone(),
+        threads: engines::threads(args.threads, devices.len()),
         readers: None,
         memory_bytes: args.memory,
         timeout_seconds: args.timeout,

@@ -13,6 +13,7 @@ use crate::compiled::Recognised;
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
 use crate::order;
+use crate::progress::Progress;
 
 /// Arguments of `anyflow train`.
 #[derive(Debug, clap::Args)]
@@ -51,7 +52,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         return rehearsal::run(args, compiled, args.steps, console);
     }
     let order = args.order(compiled.job, &args.output)?;
-    let result = order::execute(&order, console)?;
+    let result = order::execute(&order, &mut Progress::new(console))?;
     let text = format!("{}view it with: anyflow report {}", summary(&result), shown(&args.output));
     Ok(CommandResult::done(text, result))
 }

@@ -16,6 +16,8 @@ const FIRST_INTERVAL: Duration = Duration::from_secs(2);
 pub struct Lines {
     to: Box<dyn Write>,
     parts: Vec<Part>,
+    /// Begins each line.
+    label: String,
 }
 
 struct Part {
@@ -37,7 +39,12 @@ pub(super) fn json(event: &Event) {
 impl Lines {
     /// Writes to standard error.
     pub fn to_stderr() -> Self {
-        Lines { to: Box::new(std::io::stderr()), parts: Vec::new() }
+        Lines { to: Box::new(std::io::stderr()), parts: Vec::new(), label: String::new() }
+    }
+
+    /// The lines of one of several engines.
+    pub(super) fn of(self, label: &str) -> Self {
+        Lines { label: format!("{label}: "), ..self }
     }
 
     pub(super) fn event(&mut self, event: &Event) {
@@ -69,7 +76,7 @@ impl Lines {
 
     /// Ignores write errors, so that a reader that went away does not stop the work.
     pub(super) fn print(&mut self, text: &str) {
-        let _ = writeln!(self.to, "{}", escape::message(text, false));
+        let _ = writeln!(self.to, "{}{}", self.label, escape::message(text, false));
     }
 
     fn part(&mut self, name: &str) -> Option<&mut Part> {

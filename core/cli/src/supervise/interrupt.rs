@@ -2,19 +2,19 @@
 
 use std::io::{ErrorKind, Read};
 use std::process::Command;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-/// Process group of the running engine; 0 if none.
-static ENGINE: AtomicU32 = AtomicU32::new(0);
-/// Number of interrupts since it started.
+/// Process groups of the running engines.
+static ENGINES: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// Number of interrupts since the first of them started.
 static COUNT: AtomicU32 = AtomicU32::new(0);
 static HANDLER: Once = Once::new();
 
 /// While this value lives, interrupts go to the engine instead of ending this program.
-pub(super) struct Guard;
+pub(super) struct Guard(u32);
 
 impl Guard {
     /// True if the user pressed Ctrl-C.
@@ -25,19 +25,22 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        ENGINE.store(0, Ordering::SeqCst);
-        COUNT.store(0, Ordering::SeqCst);
+        let mut engines = engines();
+        engines.retain(|engine| *engine != self.0);
+        if engines.is_empty() {
+            COUNT.store(0, Ordering::SeqCst);
+        }
     }
 }
 
-/// Sends interrupts to the process group of the engine.
+/// Sends interrupts to the process group of an engine.
 pub(super) fn watch(process: u32) -> Guard {
-    ENGINE.store(process, Ordering::SeqCst);
+    engines().push(process);
     HANDLER.call_once(|| {
         // Fails only if the process has another handler. Then Ctrl-C ends this program.
         let _ = ctrlc::set_handler(interrupt);
     });
-    Guard
+    Guard(process)
 }
 
 /// Interrupts when standard input ends: the program that holds its other end is gone, or wants the job to stop.
@@ -60,12 +63,16 @@ pub fn at_end_of_input() -> std::io::Result<()> {
 }
 
 fn interrupt() {
-    let engine = ENGINE.load(Ordering::SeqCst);
-    if engine == 0 {
+    let engines = engines().clone();
+    if engines.is_empty() {
         std::process::exit(1);
     }
     let again = COUNT.fetch_add(1, Ordering::SeqCst) > 0;
-    signal(engine, again);
+    engines.into_iter().for_each(|engine| signal(engine, again));
+}
+
+fn engines() -> MutexGuard<'static, Vec<u32>> {
+    ENGINES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Puts the engine into its own process group, since the terminal sends Ctrl-C to the foreground group.

@@ -46,6 +46,12 @@ pub struct Order {
     /// Maximum rows per network call of a run; measured by default.
     #[serde(default)]
     pub batch_rows: Option<u32>,
+    /// Attempts at a shard after which its rows fail, if each attempt killed its process; `None` to count no attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<u64>,
+    /// How the process of the last attempt ended, if the front knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_death: Option<String>,
     /// Maximum number of failed rows before a run stops; `None` for no limit.
     #[serde(default)]
     pub max_failures: Option<u64>,
@@ -84,6 +90,11 @@ impl ShardShare {
     pub fn of_shards(self, shards: u64) -> Range<u64> {
         let bound = |index: u64| (u128::from(index) * u128::from(shards) / u128::from(self.of)) as u64;
         bound(self.index - 1)..bound(self.index)
+    }
+
+    /// The name of the part that does this share.
+    pub fn name(self) -> String {
+        format!("{}-of-{}", self.index, self.of)
     }
 }
 

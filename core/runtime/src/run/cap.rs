@@ -1,7 +1,7 @@
 //! The maximum number of rows per network call. It is measured once per job, unless the job has too few rows to gain from
 //! it, and kept in the job's folder, so that an interrupted job resumes with the same batches, hence the same bits.
 
-use anyflow_datasets::Folder;
+use anyflow_datasets::OutputDir;
 use anyflow_diffusion::EngineHandle;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
@@ -39,7 +39,7 @@ pub struct Settling<'a> {
     /// Rows that the job will sample.
     pub rows: u64,
     /// Keeps the batch sizes.
-    pub folder: &'a Folder,
+    pub output: &'a OutputDir,
     /// Shows them.
     pub events: &'a Events,
 }
@@ -49,9 +49,9 @@ pub struct Settling<'a> {
 /// # Errors
 /// A denoiser fails on a single row; the folder cannot be read or written.
 pub fn settle(settling: &Settling<'_>) -> Result<()> {
-    let Settling { engine, plan, order, rows: left, folder, events } = *settling;
-    let mut caps: IndexMap<String, Cap> = match folder.read(FILE)? {
-        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&folder.path().join(FILE))(e.into()))?,
+    let Settling { engine, plan, order, rows: left, output, events } = *settling;
+    let mut caps: IndexMap<String, Cap> = match output.read(FILE)? {
+        Some(bytes) => serde_json::from_slice(&bytes).map_err(|e| RunError::io(&output.path().join(FILE))(e.into()))?,
         None => IndexMap::new(),
     };
     let denoisers = plan.steps.iter().filter_map(|step| Some(&step.op.diffusion()?.denoiser));
@@ -68,7 +68,7 @@ pub fn settle(settling: &Settling<'_>) -> Result<()> {
             };
             caps.insert(denoiser.clone(), cap);
             let text = serde_json::to_vec_pretty(&caps).map_err(|e| RunError::Internal(e.to_string()))?;
-            folder.write(FILE, &text)?;
+            output.write(FILE, &text)?;
         }
         let rows = caps[denoiser].rows;
         engine.set_max_batch_rows(denoiser, rows).map_err(RunError::diffusion(denoiser))?;

@@ -164,10 +164,10 @@ impl<'a> ShardReader<'a> {
         }
     }
 
-    /// Reads these shards as micro-batches. A micro-batch never spans two shards.
+    /// Reads these shards as micro-batches. A micro-batch never spans two shards. An error in place of a shard is passed on.
     pub fn batches<'r>(
         &'r self,
-        shards: impl Iterator<Item = u64> + 'r,
+        shards: impl Iterator<Item = Result<u64>> + 'r,
     ) -> impl Iterator<Item = Result<MicroBatch>> + 'r {
         Batches::new(self, shards)
     }

@@ -146,7 +146,8 @@ impl Stages {
         }
     }
 
-    fn has_failed(&self) -> bool {
+    /// True if a stage has failed.
+    pub fn has_failed(&self) -> bool {
         locked(&self.cause).is_some()
     }
 

@@ -1,14 +1,14 @@
 //! The last stage: rows to committed shards.
 
-use anyflow_datasets::{Expected, FAILURES_FILE, Failure, Features, OutputDir, ShardWriter};
+use anyflow_datasets::{Expected, FAILURES_FILE, Failure, OutputDir, ShardWriter};
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::RunPlan;
 
 use super::causes::FailureCauses;
-use super::features::passes;
 use super::micro_batch::MicroBatch;
 use super::output_rows::OutputRows;
 use super::stage::Totals;
+use super::tries::Tries;
 use crate::events::{Events, figures};
 use crate::{Result, RunError};
 
@@ -29,6 +29,7 @@ pub struct OutputWriter<'a> {
     output: &'a OutputDir,
     events: &'a Events,
     rows: OutputRows<'a>,
+    tries: Option<&'a Tries<'a>>,
     shard: Option<OpenShard>,
     counts: Counts,
     /// Shards and rows written by this run.
@@ -56,23 +57,19 @@ struct Counts {
 }
 
 impl<'a> OutputWriter<'a> {
-    /// Makes a writer into an output folder, which may hold shards of earlier runs. `inputs` are the features of the input
-    /// columns.
-    ///
-    /// # Errors
-    /// An output is not a column.
+    /// Makes a writer into an output folder, which may hold shards of earlier runs.
     pub fn new(
         plan: &'a RunPlan,
         order: &'a Order,
         output: &'a OutputDir,
-        inputs: &Features,
+        rows: OutputRows<'a>,
+        tries: Option<&'a Tries<'a>>,
         events: &'a Events,
-    ) -> Result<Self> {
+    ) -> Self {
         let (good, failed) = output.progress();
         let counts = Counts { done: good + failed, committed: good + failed, failed };
-        let rows = OutputRows::new(plan, move |column| passes(plan, order, column), inputs)?;
         let (passed, causes) = Default::default();
-        Ok(OutputWriter { plan, order, output, events, rows, shard: None, counts, passed, causes })
+        OutputWriter { plan, order, output, events, rows, tries, shard: None, counts, passed, causes }
     }
 
     /// Rows of committed shards, good or failed.
@@ -124,6 +121,7 @@ impl<'a> OutputWriter<'a> {
         shard.failures.extend(failures);
         if ends_shard {
             shard.writer.commit(&shard.failures)?;
+            self.tries.map_or(Ok(()), |tries| tries.ended(number))?;
             self.counts.committed += shard.rows;
         } else {
             self.shard = Some(shard);

@@ -115,7 +115,7 @@ impl Found {
             // A name in the metadata may be spelled in another form, or lead through links and `..`.
             let path = paths.get(&plain(name)).map_or(Path::new(name), PathBuf::as_path);
             let file = self.open(path);
-            bytes += file.as_ref().map_or(0, |file| file.version.size_bytes);
+            bytes += file.as_ref().map_or(0, |file| file.size_bytes());
             if bytes > BATCH_BYTES && !next.contents.is_empty() {
                 break;
             }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::listing::{Listing, listing};
+use super::tree::Tree;
 use super::{output, shown};
 use crate::data_file::name_of;
 use crate::error::{DatasetError, Result};
@@ -13,11 +14,11 @@ use crate::natural::by_number;
 /// # Errors
 /// [`DatasetError::Empty`] if there are none; [`DatasetError::Splits`] if they lie both in the folder itself and in
 /// folders below it, unless `all` are asked for.
-pub(super) fn files(folder: &Path, all: bool) -> Result<Vec<PathBuf>> {
+pub(super) fn files(tree: &Tree, folder: &Path, all: bool) -> Result<Vec<PathBuf>> {
     let mut outputs = Vec::new();
-    let Listing { files: mut own, folders } = listing(folder)?;
+    let Listing { files: mut own, folders } = listing(tree, folder)?;
     let mut below = Vec::new();
-    folders.iter().try_for_each(|folder| add(folder, &mut below, &mut outputs))?;
+    folders.iter().try_for_each(|folder| add(tree, folder, &mut below, &mut outputs))?;
     if own.is_empty() && below.is_empty() {
         let reason = match outputs.first() {
             Some(first) => format!("it holds outputs of jobs; name one of them, such as {}", first.display()),
@@ -37,12 +38,12 @@ pub(super) fn files(folder: &Path, all: bool) -> Result<Vec<PathBuf>> {
     Ok(own)
 }
 
-fn add(folder: &Path, files: &mut Vec<PathBuf>, outputs: &mut Vec<PathBuf>) -> Result<()> {
-    if output::is_output(folder)? {
+fn add(tree: &Tree, folder: &Path, files: &mut Vec<PathBuf>, outputs: &mut Vec<PathBuf>) -> Result<()> {
+    if output::is_output(tree, folder)? {
         outputs.push(folder.to_path_buf());
         return Ok(());
     }
-    let found = listing(folder)?;
+    let found = listing(tree, folder)?;
     files.extend(found.files);
-    found.folders.iter().try_for_each(|folder| add(folder, files, outputs))
+    found.folders.iter().try_for_each(|folder| add(tree, folder, files, outputs))
 }

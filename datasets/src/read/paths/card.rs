@@ -9,8 +9,9 @@ use serde::Deserialize;
 pub(super) use config::Config;
 
 use super::selection::Selection;
+use super::tree::Tree;
 use super::{Found, shown, splits};
-use crate::error::{DatasetError, Result, io_error};
+use crate::error::{DatasetError, Result};
 
 const FILE: &str = "README.md";
 /// The longest card whose front matter is read.
@@ -29,13 +30,9 @@ struct Card {
 ///
 /// # Errors
 /// The card has configurations that cannot be read.
-pub(super) fn read(folder: &Path) -> Result<Option<Vec<Config>>> {
+pub(super) fn read(tree: &Tree, folder: &Path) -> Result<Option<Vec<Config>>> {
     let path = folder.join(FILE);
-    if !std::fs::metadata(&path).is_ok_and(|found| found.is_file() && found.len() <= MAX_BYTES) {
-        return Ok(None);
-    }
-    let bytes = std::fs::read(&path).map_err(io_error(&path, "read"))?;
-    let text = String::from_utf8_lossy(&bytes);
+    let Some(text) = tree.text(&path, MAX_BYTES)? else { return Ok(None) };
     let Some(front) = front_matter(&text).filter(|front| front.lines().any(|line| line.starts_with("configs:"))) else {
         return Ok(None);
     };
@@ -59,9 +56,9 @@ fn front_matter(text: &str) -> Option<&str> {
 /// # Errors
 /// [`DatasetError::Splits`] if there are several configurations or splits and none was named, or there is none of this
 /// name; [`DatasetError::Empty`] if the card names no Parquet file.
-pub(super) fn files(folder: &Path, configs: Vec<Config>, selection: &Selection) -> Result<Vec<Found>> {
+pub(super) fn files(tree: &Tree, folder: &Path, configs: Vec<Config>, selection: &Selection) -> Result<Vec<Found>> {
     let (config, selection) = config_and_split(folder, &configs, selection)?;
-    let files = config.files(folder)?;
+    let files = config.files(tree, folder)?;
     let several = configs.len() > 1;
     let chosen = splits::chosen(folder, files, &selection, |file| file.split.clone()).map_err(|error| match error {
         DatasetError::Splits { path, reason, choices } if several => {

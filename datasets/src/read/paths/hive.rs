@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::store::is_address;
+
 /// A column that has one value in all rows of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FolderColumn {
@@ -16,7 +18,8 @@ const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
 /// The columns that the folders directly above a file give, from the outermost on.
 pub(super) fn columns_of(file: &Path) -> Vec<FolderColumn> {
     // A path from the current folder has its folders too.
-    let Ok(file) = std::path::absolute(file) else { return Vec::new() };
+    let absolute = if is_address(file) { Ok(file.to_path_buf()) } else { std::path::absolute(file) };
+    let Ok(file) = absolute else { return Vec::new() };
     let folders = file.ancestors().skip(1);
     let mut columns: Vec<FolderColumn> = folders.map_while(column).collect();
     columns.reverse();

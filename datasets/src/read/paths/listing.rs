@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Result, io_error};
+use super::entry::{Entry, Kind};
+use super::tree::Tree;
+use crate::error::Result;
 use crate::natural::by_number;
 
 /// Endings of Parquet files, in lower case.
@@ -16,20 +18,18 @@ pub(super) struct Listing {
 }
 
 /// The Parquet files and folders directly in a folder, in natural order. By convention, names that start with `.` or `_` are
-/// unfinished or private. Links to folders could form cycles.
-pub(super) fn listing(folder: &Path) -> Result<Listing> {
+/// unfinished or private.
+pub(super) fn listing(tree: &Tree, folder: &Path) -> Result<Listing> {
     let mut found = Listing::default();
-    for entry in std::fs::read_dir(folder).map_err(io_error(folder, "list"))? {
-        let entry = entry.map_err(io_error(folder, "list"))?;
-        let path = entry.path();
-        if matches!(entry.file_name().as_encoded_bytes().first(), Some(b'.' | b'_')) {
-            continue;
-        }
-        let is_link = path.is_symlink();
-        if path.is_dir() && !is_link {
-            found.folders.push(path);
-        } else if path.is_file() && is_parquet(&path) {
-            found.files.push(path);
+    let is_private = |path: &Path| {
+        let name = path.file_name().map(|name| name.as_encoded_bytes());
+        matches!(name.and_then(<[u8]>::first), Some(b'.' | b'_'))
+    };
+    for Entry { path, kind } in tree.entries(folder)?.into_iter().filter(|entry| !is_private(&entry.path)) {
+        match kind {
+            Kind::Folder => found.folders.push(path),
+            Kind::File if is_parquet(&path) => found.files.push(path),
+            Kind::File => {}
         }
     }
     found.files.sort_by(|a, b| by_number(a, b));
@@ -44,6 +44,6 @@ pub(super) fn is_parquet(path: &Path) -> bool {
 }
 
 /// The Parquet files directly in a folder, in natural order.
-pub(super) fn directly_in(folder: &Path) -> Result<Vec<PathBuf>> {
-    listing(folder).map(|found| found.files)
+pub(super) fn directly_in(tree: &Tree, folder: &Path) -> Result<Vec<PathBuf>> {
+    listing(tree, folder).map(|found| found.files)
 }

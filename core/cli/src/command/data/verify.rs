@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyflow_datasets::{DatasetError, Manifest, Verification};
+use anyflow_datasets::{DatasetError, Manifest, Verification, is_there};
 use serde_json::json;
 
 use super::{bytes, counted, shown, training};
@@ -46,7 +46,7 @@ fn rendered(folder: &Path, manifest: &Manifest, found: &Verification) -> String 
 }
 
 fn without_manifest(folder: &Path) -> CliError {
-    if folder.join(BEGUN).exists() {
+    if is_there(&folder.join(BEGUN)).unwrap_or(false) {
         return DatasetError::Unfinished { path: folder.to_path_buf() }.into();
     }
     CliError::Usage(format!(

@@ -8,6 +8,7 @@ use anyflow_plan::resolved_files;
 use serde_json::{Value, json};
 
 use super::{Args, check, compile, order_of};
+use crate::attempts;
 use crate::catalog::InstalledPlugins;
 use crate::combination::Combination;
 use crate::command::{shown, table};
@@ -15,7 +16,7 @@ use crate::compiled::Compiled;
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
-use crate::progress::figure;
+use crate::progress::{Progress, figure};
 use crate::supervise::EngineFailure;
 use combinations::combinations;
 
@@ -97,7 +98,8 @@ fn one(args: &Args, compiled: Compiled, console: &Console) -> Result<Value> {
     if !args.output.join(JOB_FILE).exists() {
         write_files(&args.output, &compiled)?;
     }
-    order::execute(&order_of(args, compiled.job, console)?, console)
+    let order = order_of(args, compiled.job, std::slice::from_ref(&args.device), console)?;
+    attempts::execute(&order, console, || Progress::new(console))
 }
 
 fn write_files(output: &Path, compiled: &Compiled) -> Result<()> {

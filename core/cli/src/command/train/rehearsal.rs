@@ -12,7 +12,7 @@ use crate::compiled::Compiled;
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order;
-use crate::progress::{duration, significant};
+use crate::progress::{Progress, duration, significant};
 
 /// A stage of a rehearsal, as the engine reports it.
 #[derive(Debug, Deserialize, Serialize)]
@@ -50,7 +50,7 @@ pub fn run(args: &Args, mut compiled: Compiled, most: u64, console: &Console) ->
     let folder = tempfile::Builder::new().prefix(".rehearsal-").tempdir_in(beside).map_err(CliError::write(beside))?;
     let started = Instant::now();
     let order = args.order(compiled.job, folder.path())?;
-    let result = order::execute(&order, console)?;
+    let result = order::execute(&order, &mut Progress::new(console))?;
     let mut stages = Vec::<Stage>::deserialize(&result["stages"]).map_err(CliError::internal)?;
     let mut seconds = started.elapsed().as_secs_f64();
     for ((stage, steps), shortened) in stages.iter_mut().zip(steps).zip(shortened) {

@@ -135,12 +135,15 @@ impl<I> Batches<'_, I> {
     }
 }
 
-impl<I: Iterator<Item = u64>> Iterator for Batches<'_, I> {
+impl<I: Iterator<Item = Result<u64>>> Iterator for Batches<'_, I> {
     type Item = Result<MicroBatch>;
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.shard.left.is_empty() {
-            let number = self.shards.next()?;
+            let number = match self.shards.next()? {
+                Ok(number) => number,
+                Err(error) => return Some(Err(error)),
+            };
             self.shard = Shard { number, left: self.reader.range(number), keys: Vec::new() };
             self.selected = None;
         }

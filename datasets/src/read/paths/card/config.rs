@@ -4,6 +4,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::super::entry::Kind;
+use super::super::tree::Tree;
 use super::super::{below, listing, splits};
 use super::DEFAULT;
 use crate::error::{DatasetError, Result};
@@ -65,7 +67,7 @@ fn default_name() -> String {
 
 impl Config {
     /// The Parquet files of all splits.
-    pub(super) fn files(&self, folder: &Path) -> Result<Vec<SplitFile>> {
+    pub(super) fn files(&self, tree: &Tree, folder: &Path) -> Result<Vec<SplitFile>> {
         let root = self.data_dir.as_deref().map_or(Ok(folder.to_path_buf()), |name| inside(folder, name))?;
         let split = |split: &str| Some(split.to_string());
         let mut files = Vec::new();
@@ -73,21 +75,21 @@ impl Config {
             None => {
                 let by_name = |path: &PathBuf| splits::split_of(path.strip_prefix(&root).ok()?);
                 files.extend(
-                    below::files(&root, false)?.into_iter().map(|path| SplitFile { split: by_name(&path), path }),
+                    below::files(tree, &root, false)?.into_iter().map(|path| SplitFile { split: by_name(&path), path }),
                 );
             }
-            Some(DataFiles::Pattern(pattern)) => add(&root, pattern, split(TRAIN), &mut files)?,
+            Some(DataFiles::Pattern(pattern)) => add(tree, &root, pattern, split(TRAIN), &mut files)?,
             Some(DataFiles::List(entries)) => {
                 for entry in entries {
                     match entry {
-                        Entry::Pattern(pattern) => add(&root, pattern, split(TRAIN), &mut files)?,
-                        Entry::Split { split: name, path } => add_all(&root, path, name, &mut files)?,
+                        Entry::Pattern(pattern) => add(tree, &root, pattern, split(TRAIN), &mut files)?,
+                        Entry::Split { split: name, path } => add_all(tree, &root, path, name, &mut files)?,
                     }
                 }
             }
             Some(DataFiles::BySplit(by_split)) => {
                 for (name, patterns) in by_split {
-                    add_all(&root, patterns, name, &mut files)?;
+                    add_all(tree, &root, patterns, name, &mut files)?;
                 }
             }
         }
@@ -99,25 +101,25 @@ impl Config {
     }
 }
 
-fn add_all(root: &Path, patterns: &Patterns, split: &str, files: &mut Vec<SplitFile>) -> Result<()> {
+fn add_all(tree: &Tree, root: &Path, patterns: &Patterns, split: &str, files: &mut Vec<SplitFile>) -> Result<()> {
     let patterns = match patterns {
         Patterns::One(pattern) => std::slice::from_ref(pattern),
         Patterns::Many(patterns) => patterns,
     };
-    patterns.iter().try_for_each(|pattern| add(root, pattern, Some(split.to_string()), files))
+    patterns.iter().try_for_each(|pattern| add(tree, root, pattern, Some(split.to_string()), files))
 }
 
 /// Adds the Parquet files that a pattern matches.
-fn add(root: &Path, pattern: &str, split: Option<String>, files: &mut Vec<SplitFile>) -> Result<()> {
+fn add(tree: &Tree, root: &Path, pattern: &str, split: Option<String>, files: &mut Vec<SplitFile>) -> Result<()> {
     inside(root, pattern)?;
     let empty = |reason: String| DatasetError::Empty { path: root.to_path_buf(), reason };
-    let escaped = glob::Pattern::escape(&root.display().to_string());
-    let found = glob::glob(&format!("{escaped}/{pattern}"))
+    let found = tree
+        .glob(root, pattern)
         .map_err(|error| empty(format!("its card has `{pattern}`, which is not a pattern of file names: {error}")))?;
     let mut matched = Vec::new();
-    for path in found.filter_map(|path| path.ok()) {
-        if path.is_dir() {
-            matched.extend(below::files(&path, false)?);
+    for path in found {
+        if tree.kind(&path)? == Some(Kind::Folder) {
+            matched.extend(below::files(tree, &path, false)?);
         } else if listing::is_parquet(&path) {
             matched.push(path);
         }
