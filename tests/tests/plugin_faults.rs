@@ -75,7 +75,7 @@ fn an_entry_without_the_magic_number_is_refused() {
 fn another_abi_major_in_section_or_code_is_refused() {
     let text = refusal(&["CODE_MAJOR=9"]);
     says(&text, &ALWAYS);
-    says(&text, &["ABI 9.5"]);
+    says(&text, &["ABI 9.6"]);
     let text = refusal(&["SECTION_ABI=\"[9, 0]\""]);
     says(&text, &ALWAYS);
     says(&text, &["ABI 9.0"]);
