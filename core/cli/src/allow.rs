@@ -43,7 +43,7 @@ pub fn choose(option: Option<PathBuf>) {
     CHOSEN.get_or_init(|| option);
 }
 
-/// The list of the command-line option; `None` if there is no option.
+/// The list that the command-line option names; `None` without the option.
 pub fn chosen() -> Option<PathBuf> {
     CHOSEN.get().cloned().flatten()
 }

@@ -22,7 +22,7 @@ use crate::redact::without_paths;
 use crate::request::RunRequest;
 use crate::store::{RunEnd, RunState, Store, StoredRun, now};
 
-/// Time between two looks at the queue when nothing tells of a change.
+/// Interval at which the queue is read when no change is signalled.
 const LOOK: Duration = Duration::from_secs(1);
 /// The most rows of a preview that are sent to followers.
 const PREVIEW_ROWS: usize = 8;

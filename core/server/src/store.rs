@@ -153,7 +153,7 @@ impl Store {
     /// quarantined.
     ///
     /// # Errors
-    /// The disk, or the file is no such database.
+    /// The disk fails, or the file is another database.
     pub fn open(path: &Path) -> Result<Store> {
         let database = Connection::open(path)?;
         database.pragma_update(None, "journal_mode", "WAL")?;

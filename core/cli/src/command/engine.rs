@@ -63,7 +63,7 @@ impl EngineOptions {
 /// Runs an engine until it ends.
 ///
 /// # Errors
-/// There is no engine or libtorch; the engine fails or dies.
+/// The engine or libtorch is missing; the engine fails or dies.
 pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let order = args.engine.order(order::absolute(&args.socket)?)?;
     let launch = Launch { order: &order, arguments: &["serve", "-"], threads: order.threads };

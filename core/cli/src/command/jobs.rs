@@ -26,7 +26,7 @@ pub fn run(args: &Args) -> Result<CommandResult> {
     let failed = failures(&parts);
     let mut text = table(&rows(&parts, is_address(&args.output)));
     let tries = parts.iter().flat_map(|part| &part.tries).map(|tried| (tried.shard, tried));
-    // In a store, the whole job and its part both tell of a shard.
+    // In a store, the whole job and its part both count a shard.
     for ShardAttempts { shard, attempts, error } in tries.collect::<BTreeMap<_, _>>().into_values() {
         let error = error.as_ref().map(|error| format!(", the last: {error}")).unwrap_or_default();
         text.push_str(&format!("shard {shard} is not committed; attempts: {attempts}{error}\n"));

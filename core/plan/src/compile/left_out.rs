@@ -184,7 +184,7 @@ fn text<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
     }
 }
 
-/// The entries of the mapping at a key; none if there is no such mapping.
+/// The entries of the mapping at a key; empty without such a mapping.
 fn mapping<'n>(node: &'n Node, key: &str) -> &'n [Entry] {
     match entry(node, key).map(|entry| &entry.node.content) {
         Some(Content::Mapping(entries)) => entries,

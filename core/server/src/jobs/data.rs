@@ -36,7 +36,7 @@ impl DataFolder {
     /// Opens the folder.
     ///
     /// # Errors
-    /// It is no folder.
+    /// The path is not a folder.
     pub fn open(path: &Path) -> Result<DataFolder, ServerError> {
         let unusable = |source| ServerError::Data { path: path.into(), source };
         let root = fs::canonicalize(path).map_err(unusable)?;
@@ -53,7 +53,7 @@ impl DataFolder {
     /// The path of a dataset. A name leads nowhere but into the folder, through links neither.
     ///
     /// # Errors
-    /// There is no such dataset.
+    /// The folder has no dataset of this name.
     pub fn find(&self, name: &str) -> Result<PathBuf, ApiError> {
         let missing = || {
             let text = format!("this server has no dataset `{name}`; name one of its list");

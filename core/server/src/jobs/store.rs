@@ -102,7 +102,7 @@ impl JobStore {
     /// Opens or makes the database.
     ///
     /// # Errors
-    /// The disk, or the file is no such database.
+    /// The disk fails, or the file is another database.
     pub fn open(path: &Path) -> Result<JobStore> {
         let database = Connection::open(path)?;
         database.pragma_update(None, "journal_mode", "WAL")?;

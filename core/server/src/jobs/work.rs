@@ -12,7 +12,7 @@ use super::attempt::{Attempt, AttemptEnd};
 use super::{Current, JobCounts, JobLaunch, JobRequest, Jobs, StoredJob};
 use crate::store::RunState;
 
-/// Time between two looks at the queue when nothing tells of a change.
+/// Interval at which the queue is read when no change is signalled.
 const LOOK: Duration = Duration::from_secs(1);
 /// Time to wait for a process of an earlier server that still holds the output.
 const BUSY: Duration = Duration::from_millis(500);
