@@ -160,19 +160,22 @@ impl CellColumn {
 
     /// The same rows for a reader of integers: whole floats as integers, and words by their place among `classes`. A
     /// label whose classes have names gets the number of the same name in `classes`. Without `classes`, labels keep their
-    /// numbers.
+    /// numbers, and text is read as the number that it spells.
     ///
     /// # Errors
-    /// [`DatasetError::ColumnType`] for words without `classes`, and for other kinds of cells.
+    /// [`DatasetError::ColumnType`] for other kinds of cells.
     pub fn as_integers(mut self, classes: &[String]) -> Result<CellColumn> {
         let integers = match &self.values {
             Values::F64(_) => Integers::whole(&self.rows)?,
-            Values::Utf8(words) if !classes.is_empty() => Integers::of_words(words, classes),
+            Values::Utf8(texts) if classes.is_empty() => Integers::of_digits(texts),
+            Values::Utf8(words) => Integers::of_words(words, classes),
             Values::I64(integers) if classes.is_empty() || self.classes.is_empty() => integers.clone(),
             Values::I64(integers) => integers.renumbered(&self.classes, classes),
             _ => {
                 let found = self.rows.data_type().to_string();
-                return Err(wrong_type("integers, or words that name classes", found).in_column(&self.name));
+                return Err(
+                    wrong_type("integers, or text that names classes or spells integers", found).in_column(&self.name)
+                );
             }
         };
         self.kind = CellKind::I64;

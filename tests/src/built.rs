@@ -138,13 +138,15 @@ pub fn anyflow_with<S: AsRef<std::ffi::OsStr>>(
     Output::of(command_in(root, variables, arguments))
 }
 
-/// The command `anyflow` in a folder.
+/// The command `anyflow` in a folder. It has no cache of hashes: files enter it once they are some seconds old, so that points of
+/// failure would be counted differently on a slow machine.
 pub fn command_in<S: AsRef<std::ffi::OsStr>>(
     folder: &Path,
     variables: &[(&str, &std::ffi::OsStr)],
     arguments: impl IntoIterator<Item = S>,
 ) -> Command {
     let mut command = Command::new(target().join("anyflow"));
-    command.args(arguments).envs(variables.iter().copied()).current_dir(folder).env("OMP_NUM_THREADS", "1");
+    command.args(arguments).current_dir(folder).env("OMP_NUM_THREADS", "1").env("XDG_CACHE_HOME", "/dev/null/none");
+    command.envs(variables.iter().copied());
     command
 }

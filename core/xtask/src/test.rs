@@ -25,7 +25,8 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
     // Tests start both programs and load every plugin, which `cargo test` alone would not build.
     process::run(workspace.cargo().args(["build", "--workspace"]))?;
     let mut command = workspace.cargo();
-    command.arg("test").envs(ONE_THREAD).env(BUILT, "yes");
+    // One failure must not hide the others.
+    command.args(["test", "--no-fail-fast"]).envs(ONE_THREAD).env(BUILT, "yes");
     if let Some(interpreter) = python::interpreter() {
         command.env(python::VARIABLE, interpreter);
     }

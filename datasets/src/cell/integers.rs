@@ -1,4 +1,4 @@
-//! Integers of a column: numbers of any width, whole floats, and words that name classes.
+//! Integers of a column: numbers of any width, whole floats, numbers in digits, and words that name classes.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use arrow::util::display::array_value_to_string;
 
-use super::{convert, number, text_at};
+use super::{convert, is_text, number, text_at};
 use crate::error::Result;
 use crate::spelling::nfc;
 
@@ -36,6 +36,13 @@ impl Integers {
         Ok(Integers { values, column: column.clone(), classes: Arc::default() })
     }
 
+    /// The whole numbers that a column of text spells, such as `7` and `3.0`.
+    pub(super) fn of_digits(column: &ArrayRef) -> Integers {
+        let spelled = |row: usize| column.is_valid(row).then(|| spelled(text_at(column, row))).flatten();
+        let values = (0..column.len()).map(spelled).collect();
+        Integers { values, column: column.clone(), classes: Arc::default() }
+    }
+
     /// The place of each word of a column among `classes`.
     pub(super) fn of_words(column: &ArrayRef, classes: &[String]) -> Integers {
         let place = |row: usize| column.is_valid(row).then(|| place(text_at(column, row), classes)).flatten();
@@ -60,7 +67,10 @@ impl Integers {
         let found = array_value_to_string(&self.column, row).unwrap_or_default();
         Err(match self.column.data_type() {
             data_type if data_type.is_floating() => format!("the number {found} is not a whole number"),
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+            data_type if is_text(data_type) && self.classes.is_empty() => {
+                format!("the text `{found}` is not a whole number, and the model's classes have no names")
+            }
+            data_type if is_text(data_type) => {
                 let mut classes: Vec<&str> = self.classes.iter().take(SHOWN_CLASSES).map(String::as_str).collect();
                 if self.classes.len() > SHOWN_CLASSES {
                     classes.push("...");
@@ -75,6 +85,11 @@ impl Integers {
 fn whole(value: f64) -> Option<i64> {
     let fits = value.fract() == 0.0 && value >= i64::MIN as f64 && value < i64::MAX as f64;
     fits.then_some(value as i64)
+}
+
+fn spelled(text: &str) -> Option<i64> {
+    let text = text.trim();
+    text.parse().ok().or_else(|| whole(text.parse().ok()?))
 }
 
 fn place(word: &str, classes: &[String]) -> Option<i64> {

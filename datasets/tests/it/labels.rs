@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::support::{labels, value};
 use anyflow_datasets::{CellColumn, CellKind, Dataset, DatasetError, Feature, Features, TableWriter, check_key};
 use arrow::array::{
-    ArrayRef, DictionaryArray, Float64Array, Int64Array, LargeStringArray, ListArray, NullArray, RecordBatch,
-    StringArray,
+    ArrayRef, BinaryArray, DictionaryArray, Float64Array, Int64Array, LargeStringArray, ListArray, NullArray,
+    RecordBatch, StringArray,
 };
 use arrow::datatypes::Int32Type;
 
@@ -55,9 +55,27 @@ fn words_and_categories_are_the_classes_of_their_names() {
         assert_eq!(found[..2], [Ok(Some(2)), Ok(Some(1))]);
         let error = found[2].clone().unwrap_err();
         assert!(error.contains("`ten` names no class; the classes are zero, oné, two"), "{error}");
-        let error = cells.as_integers(&[]).unwrap_err();
-        assert!(matches!(error, DatasetError::ColumnType { .. }), "{error}");
     }
+}
+
+#[test]
+fn without_names_of_classes_text_spells_numbers() {
+    let texts = ["7", "3.0", " -12\n", "007", "seven", "2.5", "", "NaN", "99999999999999999999"];
+    let cells = column(Arc::new(StringArray::from(texts.to_vec())), &value("string"));
+    let found = integers(&cells.as_integers(&[]).unwrap());
+    assert_eq!(found[..4], [7, 3, -12, 7].map(|number| Ok(Some(number))));
+    for (text, number) in texts.iter().zip(&found).skip(4) {
+        let error = number.clone().unwrap_err();
+        assert!(error.contains(&format!("the text `{text}` is not a whole number")), "{error}");
+        assert!(error.contains("classes have no names"), "{error}");
+    }
+}
+
+#[test]
+fn bytes_are_no_labels() {
+    let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![b"7".as_slice()]));
+    let error = column(bytes, &value("binary")).as_integers(&[]).unwrap_err();
+    assert!(matches!(error, DatasetError::ColumnType { .. }), "{error}");
 }
 
 #[test]

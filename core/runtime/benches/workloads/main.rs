@@ -53,6 +53,8 @@ enum Work {
     Loop64,
     Requests,
     Unet,
+    #[value(name = "unet-bf16")]
+    UnetBf16,
     UnetTiny,
     Latents,
     Images,
@@ -82,6 +84,7 @@ fn run(work: Work, given: &Tensors, clock: Clock) -> Result<(report::Line, Tenso
         Work::Loop64 => sampling::run(given, clock),
         Work::Requests => requests::run(given, clock),
         Work::Unet => unet::run(unet::SD15, given, clock),
+        Work::UnetBf16 => unet::run(unet::SD15_BF16, given, clock),
         Work::UnetTiny => unet::run(unet::TINY, given, clock),
         Work::Latents => latents::run(clock),
         Work::Images => images::run(given, clock),

@@ -24,17 +24,28 @@ pub struct Sizes {
     groups: i64,
     /// Operations of the call, measured with PyTorch's counter.
     gflop: f64,
+    precision: Precision,
 }
 
 /// Stable Diffusion 1.5 at 256 pixels: 860 million weights.
-pub const SD15: Sizes = Sizes { widths: [320, 640, 1280, 1280], features: 768, heads: 8, groups: 32, gflop: 171.5611 };
+pub const SD15: Sizes = Sizes {
+    widths: [320, 640, 1280, 1280],
+    features: 768,
+    heads: 8,
+    groups: 32,
+    gflop: 171.5611,
+    precision: Precision::F32,
+};
+/// The same in bf16.
+pub const SD15_BF16: Sizes = Sizes { precision: Precision::Bf16, ..SD15 };
 /// The same layers with so few channels that the call overhead dominates.
-pub const TINY: Sizes = Sizes { widths: [8, 16, 32, 32], features: 8, heads: 2, groups: 4, gflop: 0.1073 };
+pub const TINY: Sizes =
+    Sizes { widths: [8, 16, 32, 32], features: 8, heads: 2, groups: 4, gflop: 0.1073, precision: Precision::F32 };
 
 /// Times one map of 4 x 32 x 32 with one prompt of 77 tokens. The warm-up computes the prompt's keys and the time
 /// embedding, because sampling computes them only once.
 pub fn run(sizes: Sizes, given: &Tensors, clock: Clock) -> Result<(Line, Tensors)> {
-    let options = BuildOptions { prompt: Some(sizes.features), ..network::options(Precision::F32) };
+    let options = BuildOptions { prompt: Some(sizes.features), ..network::options(sizes.precision) };
     let mut denoiser = network::with_weights(build(&network(sizes), &[stream()], &options)?, given)?;
     let params = network::weights(denoiser.as_ref());
     denoiser.freeze()?;

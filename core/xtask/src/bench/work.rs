@@ -68,11 +68,14 @@ const BF16: Option<f64> = Some(0.1);
 const DECODERS: Option<f64> = Some(0.02);
 
 /// All workloads.
-pub const WORKS: [Work; 11] = [
+pub const WORKS: [Work; 12] = [
     Work {
         name: "train-512",
         ours: Program::Workload("train-512"),
-        peers: &[Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_512 }],
+        peers: &[
+            Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_512 },
+            Peer { ratio: "ratio_compiled", script: TRAIN, arguments: &TRAIN_512_COMPILED },
+        ],
         tolerance: F32,
         limit: Some(Limit::MatmulF32),
     },
@@ -81,6 +84,7 @@ pub const WORKS: [Work; 11] = [
         ours: Program::Workload("train-512-bf16"),
         peers: &[
             Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_512_BF16 },
+            Peer { ratio: "ratio_compiled", script: TRAIN, arguments: &TRAIN_512_BF16_COMPILED },
             Peer { ratio: "ratio_f32", script: TRAIN, arguments: &TRAIN_512 },
         ],
         tolerance: BF16,
@@ -89,7 +93,10 @@ pub const WORKS: [Work; 11] = [
     Work {
         name: "train-64",
         ours: Program::Workload("train-64"),
-        peers: &[Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_64 }],
+        peers: &[
+            Peer { ratio: "ratio", script: TRAIN, arguments: &TRAIN_64 },
+            Peer { ratio: "ratio_compiled", script: TRAIN, arguments: &TRAIN_64_COMPILED },
+        ],
         tolerance: F32,
         limit: Some(Limit::MatmulF32),
     },
@@ -120,9 +127,22 @@ pub const WORKS: [Work; 11] = [
     Work {
         name: "unet",
         ours: Program::Workload("unet"),
-        peers: &[Peer { ratio: "ratio", script: UNET, arguments: &["--iters", "3", "--warmup", "1", "--no-flops"] }],
+        peers: &[
+            Peer { ratio: "ratio", script: UNET, arguments: &UNET_CALL },
+            Peer { ratio: "ratio_frozen", script: UNET, arguments: &UNET_FROZEN },
+        ],
         tolerance: F32,
         limit: Some(Limit::MatmulF32),
+    },
+    Work {
+        name: "unet-bf16",
+        ours: Program::Workload("unet-bf16"),
+        peers: &[
+            Peer { ratio: "ratio", script: UNET, arguments: &UNET_BF16 },
+            Peer { ratio: "ratio_frozen", script: UNET, arguments: &UNET_BF16_FROZEN },
+        ],
+        tolerance: BF16,
+        limit: Some(Limit::MatmulBf16),
     },
     Work {
         name: "unet-tiny",
@@ -141,7 +161,10 @@ pub const WORKS: [Work; 11] = [
     Work {
         name: "images",
         ours: Program::Workload("images"),
-        peers: &[Peer { ratio: "ratio", script: IMAGES, arguments: &[] }],
+        peers: &[
+            Peer { ratio: "ratio", script: IMAGES, arguments: &[] },
+            Peer { ratio: "ratio_torchvision", script: IMAGES, arguments: &["--torchvision"] },
+        ],
         tolerance: DECODERS,
         limit: None,
     },
@@ -157,6 +180,22 @@ pub const WORKS: [Work; 11] = [
 const TIMED: [&str; 4] = ["--iters", "3", "--warmup", "1"];
 const TRAIN_512: [&str; 12] =
     ["--dim", "512", "--batch", "256", "--opt", "fused", "--steps", "10", "--iters", "3", "--warmup", "1"];
+const TRAIN_512_COMPILED: [&str; 14] = [
+    "--dim",
+    "512",
+    "--batch",
+    "256",
+    "--opt",
+    "fused",
+    "--steps",
+    "10",
+    "--iters",
+    "3",
+    "--warmup",
+    "1",
+    "--compile",
+    "default",
+];
 const TRAIN_512_BF16: [&str; 13] = [
     "--dim",
     "512",
@@ -172,7 +211,56 @@ const TRAIN_512_BF16: [&str; 13] = [
     "1",
     "--autocast",
 ];
+const TRAIN_512_BF16_COMPILED: [&str; 15] = [
+    "--dim",
+    "512",
+    "--batch",
+    "256",
+    "--opt",
+    "fused",
+    "--steps",
+    "10",
+    "--iters",
+    "3",
+    "--warmup",
+    "1",
+    "--autocast",
+    "--compile",
+    "default",
+];
 const TRAIN_64: [&str; 12] =
     ["--dim", "64", "--batch", "16", "--opt", "fused", "--steps", "200", "--iters", "3", "--warmup", "1"];
+const TRAIN_64_COMPILED: [&str; 14] = [
+    "--dim",
+    "64",
+    "--batch",
+    "16",
+    "--opt",
+    "fused",
+    "--steps",
+    "200",
+    "--iters",
+    "3",
+    "--warmup",
+    "1",
+    "--compile",
+    "default",
+];
+const UNET_CALL: [&str; 5] = ["--iters", "3", "--warmup", "1", "--no-flops"];
+const UNET_FROZEN: [&str; 8] = ["--iters", "3", "--warmup", "1", "--no-flops", "--compile", "default", "--freezing"];
+const UNET_BF16: [&str; 8] = ["--iters", "3", "--warmup", "1", "--no-flops", "--dtype", "bf16", "--channels-last"];
+const UNET_BF16_FROZEN: [&str; 11] = [
+    "--iters",
+    "3",
+    "--warmup",
+    "1",
+    "--no-flops",
+    "--dtype",
+    "bf16",
+    "--channels-last",
+    "--compile",
+    "default",
+    "--freezing",
+];
 const LEANER_LOOP: [&str; 8] = ["--what", "loop", "--width", "64", "--iters", "3", "--warmup", "1"];
 const HF_TORCH: [&str; 6] = ["--fmt", "hf-torch", "--iters", "3", "--warmup", "1"];

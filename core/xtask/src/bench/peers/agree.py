@@ -15,7 +15,7 @@ OF_BLOCK = {'n1': 'norm', 'l1': 'up', 't': 'time', 'n2': 'inner', 'l2': 'down'}
 TRAIN = {'train-512': ('512', '256'), 'train-512-bf16': ('512', '256'), 'train-64': ('64', '16')}
 
 
-UNET = {'unet': (), 'unet-tiny': ('--tiny',)}
+UNET = {'unet': (), 'unet-bf16': (), 'unet-tiny': ('--tiny',)}
 
 
 def named(parameter, work):
