@@ -1,4 +1,4 @@
-//! Images and recordings as they are found: the loaded plugins read every common format, and a row that cannot be read says
+//! Images, recordings and labels as they are found: the loaded plugins read every common format, and a row that cannot be read says
 //! what its cell holds and how much of it is there.
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyflow_datasets::{Cell, Dataset, Feature, OwnedCell};
-use anyflow_tests::{anyflow, write_columns};
+use anyflow_tests::{Workspace, anyflow, write_columns};
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -172,4 +172,26 @@ fn a_text_column_of_paths_is_a_column_of_files() {
     std::fs::write(photos.join("a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
     let again = anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]));
     assert!(again.code == 2 && again.err.contains("linked files"), "{}", again.err);
+}
+
+#[test]
+fn a_model_of_codecs_alone_needs_no_weights() {
+    let workspace =
+        Workspace::new().model("anyflow: 1\nname: classes\nstreams: {class: {codec: {use: label/one-hot, classes: 3}}}\n");
+    let texts = ["2", "0.0", "two"].map(|text| Some(OwnedCell::Utf8(text.into())));
+    let data = workspace.column("data", "class", Feature::Value("string".into()), texts.into()).display().to_string();
+    let lines =
+        "inputs: {class: {modality: label}}\nnodes: {seen: {encode: label/one-hot, from: class}}\noutputs: {vector: seen}\n";
+    let found = workspace.run("classes", lines, &["--input", &data]);
+    assert_eq!((&found["rows"], &found["failed"]), (&2.into(), &1.into()), "{found}");
+    // Of three equally frequent classes, each coordinate has mean 1/3 and variance 2/9.
+    let coordinate = |is_class: bool| (f64::from(u8::from(is_class)) - 1.0 / 3.0) / (2.0f64 / 9.0).sqrt();
+    for (class, cell) in [2, 0].into_iter().zip(workspace.cells("classes", "vector")) {
+        let OwnedCell::List(list) = cell else { panic!("{cell:?}") };
+        let list = list.as_list();
+        assert_eq!(list.values().len(), 3);
+        for (place, value) in list.values().iter().enumerate() {
+            assert!((value - coordinate(place == class)).abs() < 1e-6, "f32: {value} at {place}, class {class}");
+        }
+    }
 }

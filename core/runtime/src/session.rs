@@ -107,6 +107,7 @@ impl Session {
         match model.checkpoint.as_ref() {
             Some(Checkpoint::File(path)) => session.load_weights(Path::new(path))?,
             Some(Checkpoint::Parts(parts)) => session.load_parts(parts, &model.source)?,
+            None if !model.has_networks() => {}
             None => {
                 let text =
                     "the model file has no `checkpoint`; train the model, then name the file that the training wrote";

@@ -1,4 +1,4 @@
-//! Rule: a model that is used has weights; only a training does without.
+//! Rule: a model that is used has the weights of its parts; only a training does without.
 
 use crate::check::Rule;
 use crate::error::Report;
@@ -18,7 +18,7 @@ impl Rule for Checkpoint {
 }
 
 fn check(model: &ModelGraph, report: &mut Report) {
-    if !model.has_checkpoint {
+    if model.has_networks() && !model.has_checkpoint {
         let problem = Problem::MissingKey { key: "checkpoint".into(), within: "the model".into() };
         report.error(model.span, problem);
     }

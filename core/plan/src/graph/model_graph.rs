@@ -147,6 +147,12 @@ impl ModelGraph<'_> {
         }
     }
 
+    /// True if a part of it may have weights; a stream without a module has none.
+    pub fn has_networks(&self) -> bool {
+        let parts = self.prompts.len() + self.denoisers.len() + self.scorers.len();
+        parts > 0 || self.streams.values().any(|stream| stream.has_module)
+    }
+
     /// True if a stream or a prompt has this name.
     pub fn has(&self, name: &str) -> bool {
         self.streams.contains_key(name) || self.prompts.contains_key(name)

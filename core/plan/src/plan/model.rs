@@ -21,7 +21,7 @@ pub struct Model {
     /// The license of its weights, as published.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Its weights; `None` only while training.
+    /// Its weights; `None` while training, and if no part has any.
     pub checkpoint: Option<Checkpoint>,
     /// Streams in the order of the file.
     pub streams: IndexMap<String, Stream>,
@@ -36,6 +36,12 @@ pub struct Model {
 }
 
 impl Model {
+    /// True if a part of it may have weights; a stream without a module has none.
+    pub fn has_networks(&self) -> bool {
+        let parts = self.prompts.len() + self.denoisers.len() + self.scorers.len();
+        parts > 0 || self.streams.values().any(|stream| stream.module.is_some())
+    }
+
     /// What the codec of a stream or prompt declares of its cells, such as `Value(string)`.
     pub fn feature(&self, stream: &str) -> Option<&str> {
         let cells = self.streams.get(stream).map(|stream| &stream.cells);
