@@ -18,7 +18,7 @@ use anyflow_datasets::{Manifest, Shard};
 use crate::error::ServerError;
 use crate::live::Live;
 use crate::redact::Redaction;
-use crate::store::RunState;
+use crate::state::RunState;
 use attempt::Attempt;
 pub use data::DataFolder;
 pub use request::{CheckedJob, JobRequest};
@@ -92,7 +92,7 @@ impl Jobs {
     pub fn open(config: JobsConfig, database: &Path) -> Result<Jobs, ServerError> {
         fs::create_dir_all(&config.folder).map_err(ServerError::State)?;
         let data = config.data.as_deref().map(DataFolder::open).transpose()?;
-        let store = JobStore::open(database)?;
+        let store = JobStore::at(database)?;
         let roots = [Some(config.folder.clone()), data.as_ref().map(|data| data.root().to_path_buf())];
         let redaction = Redaction::of(roots.into_iter().flatten());
         let jobs = Jobs {

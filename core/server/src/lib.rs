@@ -18,8 +18,10 @@ mod metrics;
 mod page;
 mod pipeline;
 mod queue;
+mod queue_table;
 mod redact;
 mod request;
+mod state;
 mod store;
 
 use std::sync::Arc;

@@ -18,9 +18,11 @@ use crate::error::ServerError;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::queue_table::now;
 use crate::redact::without_paths;
 use crate::request::RunRequest;
-use crate::store::{RunEnd, RunState, Store, StoredRun, now};
+use crate::state::RunState;
+use crate::store::{RunEnd, Store, StoredRun};
 
 /// Interval at which the queue is read when no change is signalled.
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,89 +1,13 @@
-//! Queue and history on disk. Every change is one transaction, so that a sudden end leaves each run in one state.
+//! Queue and history of the runs.
 
-use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use indexmap::IndexMap;
-use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 use serde_json::Value;
 
-/// How often a run may end without an outcome before it is quarantined.
-pub const MOST_LOST: i64 = 2;
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS runs (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    pipeline TEXT NOT NULL,
-    request TEXT NOT NULL,
-    rows INTEGER NOT NULL,
-    input BLOB,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    lost INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL,
-    ended REAL,
-    code TEXT,
-    message TEXT,
-    result TEXT,
-    output BLOB
-) STRICT;
-CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, place);
-";
-
-/// The state of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RunState {
-    /// It waits.
-    Queued,
-    /// It is in the engine.
-    Running,
-    /// It has its rows.
-    Done,
-    /// It was refused or failed.
-    Failed,
-    /// A client cancelled it.
-    Cancelled,
-    /// It ended twice without an outcome. It is never started by itself again.
-    Quarantined,
-}
-
-impl RunState {
-    const ALL: [RunState; 6] = [
-        RunState::Queued,
-        RunState::Running,
-        RunState::Done,
-        RunState::Failed,
-        RunState::Cancelled,
-        RunState::Quarantined,
-    ];
-
-    /// The word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            RunState::Queued => "queued",
-            RunState::Running => "running",
-            RunState::Done => "done",
-            RunState::Failed => "failed",
-            RunState::Cancelled => "cancelled",
-            RunState::Quarantined => "quarantined",
-        }
-    }
-
-    /// True if it does not change any more.
-    pub fn is_end(self) -> bool {
-        !matches!(self, RunState::Queued | RunState::Running)
-    }
-}
-
-impl fmt::Display for RunState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+use crate::queue_table::{MOST_LOST, QueueEntry, QueueTable, now};
+use crate::state::{RunState, state};
 
 /// A run to store.
 pub struct NewRun {
@@ -140,13 +64,53 @@ pub struct RunEnd {
     pub output: Option<(Value, Vec<u8>)>,
 }
 
-/// The database.
-pub struct Store {
-    database: Mutex<Connection>,
+impl QueueEntry for StoredRun {
+    const TABLE: &'static str = "runs";
+    const SCHEMA: &'static str = "
+CREATE TABLE IF NOT EXISTS runs (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    pipeline TEXT NOT NULL,
+    request TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    input BLOB,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL,
+    ended REAL,
+    code TEXT,
+    message TEXT,
+    result TEXT,
+    output BLOB
+) STRICT;
+CREATE INDEX IF NOT EXISTS runs_by_state ON runs (state, place);
+";
+    const COLUMNS: &'static str =
+        "place, id, pipeline, request, rows, state, attempts, lost, created, ended, code, message, result";
+
+    fn of(row: &Row<'_>) -> Result<Self> {
+        let result: Option<String> = row.get(12)?;
+        Ok(StoredRun {
+            place: row.get(0)?,
+            id: row.get(1)?,
+            pipeline: row.get(2)?,
+            request: row.get(3)?,
+            rows: row.get(4)?,
+            state: state(row, 5)?,
+            attempts: row.get(6)?,
+            lost: row.get(7)?,
+            created: row.get(8)?,
+            ended: row.get(9)?,
+            code: row.get(10)?,
+            message: row.get(11)?,
+            result: result.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    }
 }
 
-const COLUMNS: &str =
-    "place, id, pipeline, request, rows, state, attempts, lost, created, ended, code, message, result";
+/// The queue and the history.
+pub type Store = QueueTable<StoredRun>;
 
 impl Store {
     /// Opens or makes the database. Runs that were in the engine when the last server ended return to the queue, or are
@@ -155,18 +119,9 @@ impl Store {
     /// # Errors
     /// The disk fails, or the file is another database.
     pub fn open(path: &Path) -> Result<Store> {
-        let database = Connection::open(path)?;
-        database.pragma_update(None, "journal_mode", "WAL")?;
-        database.pragma_update(None, "synchronous", "NORMAL")?;
-        database.execute_batch(SCHEMA)?;
-        let store = Store { database: Mutex::new(database) };
-        let running: Vec<(String, i64)> = {
-            let database = store.database();
-            let mut all = database.prepare("SELECT id, attempts FROM runs WHERE state = 'running'")?;
-            all.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_>>()?
-        };
-        for (id, attempt) in running {
-            store.lose(&id, attempt, "the server ended during the run")?;
+        let store = Store::at(path)?;
+        for run in store.select("WHERE state = 'running'", [])? {
+            store.lose(&run.id, run.attempts, "the server ended during the run")?;
         }
         Ok(store)
     }
@@ -176,39 +131,12 @@ impl Store {
     /// # Errors
     /// The disk.
     pub fn add(&self, run: &NewRun, most: u64) -> Result<bool> {
-        let mut database = self.database();
-        let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let waiting: u64 =
-            change.query_row("SELECT count(*) FROM runs WHERE state = 'queued'", [], |row| row.get(0))?;
-        if waiting >= most {
-            return Ok(false);
-        }
         let NewRun { id, pipeline, request, rows, input } = run;
-        change.execute(
+        self.insert(
+            most,
             "INSERT INTO runs (id, pipeline, request, rows, input, state, created) VALUES (?, ?, ?, ?, ?, 'queued', ?)",
             params![id, pipeline, request, rows, input, now()],
-        )?;
-        change.commit()?;
-        Ok(true)
-    }
-
-    /// The run that waits for the longest time.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn next(&self) -> Result<Option<StoredRun>> {
-        let query = format!("SELECT {COLUMNS} FROM runs WHERE state = 'queued' ORDER BY place LIMIT 1");
-        self.database().query_row(&query, [], stored).optional()
-    }
-
-    /// Marks a waiting run as running, and returns the number of this attempt; `None` if it does not wait any more.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn begin(&self, id: &str) -> Result<Option<i64>> {
-        let begin = "UPDATE runs SET state = 'running', attempts = attempts + 1 WHERE id = ? AND state = 'queued' \
-                     RETURNING attempts";
-        self.database().query_row(begin, [id], |row| row.get(0)).optional()
+        )
     }
 
     /// Ends an attempt of a run. False if the attempt has ended already.
@@ -225,15 +153,6 @@ impl Store {
             params![end.state.word(), now(), code, message, result, output, id, attempt],
         )?;
         Ok(changed == 1)
-    }
-
-    /// Returns a run to the queue, since its attempt never reached an engine, or the user ended the server.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn give_back(&self, id: &str, attempt: i64) -> Result<()> {
-        let back = "UPDATE runs SET state = 'queued' WHERE id = ? AND state = 'running' AND attempts = ?";
-        self.database().execute(back, params![id, attempt]).map(drop)
     }
 
     /// Records that an attempt ended without an outcome. The run returns to the queue, or is quarantined the second time.
@@ -253,34 +172,6 @@ impl Store {
         database.query_row(lose, params![MOST_LOST, now(), message, id, attempt], |row| state(row, 0)).optional()
     }
 
-    /// Cancels a run that waits. False if it does not.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn cancel(&self, id: &str) -> Result<bool> {
-        let cancel = "UPDATE runs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'";
-        Ok(self.database().execute(cancel, params![now(), id])? == 1)
-    }
-
-    /// A run.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn get(&self, id: &str) -> Result<Option<StoredRun>> {
-        let query = format!("SELECT {COLUMNS} FROM runs WHERE id = ?");
-        self.database().query_row(&query, [id], stored).optional()
-    }
-
-    /// The last runs, the latest first.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn latest(&self, most: u64) -> Result<Vec<StoredRun>> {
-        let database = self.database();
-        let mut query = database.prepare(&format!("SELECT {COLUMNS} FROM runs ORDER BY place DESC LIMIT ?"))?;
-        query.query_map([most], stored)?.collect()
-    }
-
     /// The rows that a run reads, as an Arrow IPC stream.
     ///
     /// # Errors
@@ -295,15 +186,6 @@ impl Store {
     /// The disk.
     pub fn output(&self, id: &str) -> Result<Option<Vec<u8>>> {
         self.blob("SELECT output FROM runs WHERE id = ?", id)
-    }
-
-    /// Number of runs that wait before a place.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn waiting_before(&self, place: i64) -> Result<u64> {
-        let query = "SELECT count(*) FROM runs WHERE state = 'queued' AND place < ?";
-        self.database().query_row(query, [place], |row| row.get(0))
     }
 
     /// Number of runs by state.
@@ -336,44 +218,6 @@ impl Store {
     fn blob(&self, query: &str, id: &str) -> Result<Option<Vec<u8>>> {
         Ok(self.database().query_row(query, [id], |row| row.get(0)).optional()?.flatten())
     }
-
-    fn database(&self) -> MutexGuard<'_, Connection> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn stored(row: &Row<'_>) -> Result<StoredRun> {
-    let result: Option<String> = row.get(12)?;
-    Ok(StoredRun {
-        place: row.get(0)?,
-        id: row.get(1)?,
-        pipeline: row.get(2)?,
-        request: row.get(3)?,
-        rows: row.get(4)?,
-        state: state(row, 5)?,
-        attempts: row.get(6)?,
-        lost: row.get(7)?,
-        created: row.get(8)?,
-        ended: row.get(9)?,
-        code: row.get(10)?,
-        message: row.get(11)?,
-        result: result.and_then(|text| serde_json::from_str(&text).ok()),
-    })
-}
-
-/// The state in a column.
-///
-/// # Errors
-/// The column holds no state.
-pub fn state(row: &Row<'_>, column: usize) -> Result<RunState> {
-    let word: String = row.get(column)?;
-    let found = RunState::ALL.into_iter().find(|state| state.word() == word);
-    found.ok_or_else(|| rusqlite::Error::InvalidColumnType(column, format!("state {word}"), Type::Text))
-}
-
-/// Seconds since 1970.
-pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 #[cfg(test)]

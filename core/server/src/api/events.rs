@@ -14,7 +14,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::api_error::ApiError;
 use crate::live::{Following, Live, RunEvent};
-use crate::store::RunState;
+use crate::state::RunState;
 
 /// Time between two looks at the place in the queue.
 const PLACE_TIME: Duration = Duration::from_secs(1);

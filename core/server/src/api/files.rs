@@ -13,7 +13,7 @@ use futures_util::stream;
 use super::App;
 use super::jobs::find;
 use crate::api_error::ApiError;
-use crate::store::RunState;
+use crate::state::RunState;
 
 /// Bytes that are read and sent at a time.
 const PART: usize = 1 << 18;

@@ -13,7 +13,7 @@ use super::{App, json};
 use crate::api_error::ApiError;
 use crate::jobs::{CheckedJob, JobRequest, NewJob, StoredJob};
 use crate::live::Live;
-use crate::store::RunState;
+use crate::state::RunState;
 
 /// Jobs in a list.
 const LISTED: u64 = 100;

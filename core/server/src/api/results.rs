@@ -11,7 +11,7 @@ use super::runs::find;
 use super::{App, json};
 use crate::api_error::ApiError;
 use crate::cells::{Rows, UNKNOWN_MEDIA, media_type, shown};
-use crate::store::RunState;
+use crate::state::RunState;
 
 /// Nothing in a file of a run can run, wherever a browser shows it.
 const SANDBOX: &str = "default-src 'none'; sandbox";

@@ -13,7 +13,8 @@ use crate::api_error::ApiError;
 use crate::cells::{Rows, shown};
 use crate::live::Live;
 use crate::request::{Changes, RunRequest};
-use crate::store::{RunState, StoredRun};
+use crate::state::RunState;
+use crate::store::StoredRun;
 
 /// Runs in a list.
 const LISTED: u64 = 100;

@@ -1,36 +1,11 @@
-//! Queue and history of the jobs on disk.
+//! Queue and history of the jobs.
 
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use rusqlite::{Connection, OptionalExtension, Result, Row, TransactionBehavior, params};
+use rusqlite::{OptionalExtension, Result, Row, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::store::{MOST_LOST, RunState, now, state};
-
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS jobs (
-    place INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    pipeline TEXT NOT NULL,
-    request TEXT NOT NULL,
-    pipeline_text TEXT NOT NULL,
-    model_text TEXT NOT NULL,
-    rows INTEGER NOT NULL DEFAULT 0,
-    failed INTEGER NOT NULL DEFAULT 0,
-    total INTEGER,
-    state TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    lost INTEGER NOT NULL DEFAULT 0,
-    created REAL NOT NULL,
-    ended REAL,
-    code TEXT,
-    message TEXT,
-    result TEXT
-) STRICT;
-CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, place);
-";
+use crate::queue_table::{MOST_LOST, QueueEntry, QueueTable, now};
+use crate::state::{RunState, state};
 
 /// A job to store.
 pub struct NewJob {
@@ -90,66 +65,71 @@ pub struct StoredJob {
     pub result: Option<Value>,
 }
 
-const COLUMNS: &str = "place, id, pipeline, request, pipeline_text, model_text, rows, failed, total, state, attempts, \
+impl QueueEntry for StoredJob {
+    const TABLE: &'static str = "jobs";
+    const SCHEMA: &'static str = "
+CREATE TABLE IF NOT EXISTS jobs (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    pipeline TEXT NOT NULL,
+    request TEXT NOT NULL,
+    pipeline_text TEXT NOT NULL,
+    model_text TEXT NOT NULL,
+    rows INTEGER NOT NULL DEFAULT 0,
+    failed INTEGER NOT NULL DEFAULT 0,
+    total INTEGER,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    created REAL NOT NULL,
+    ended REAL,
+    code TEXT,
+    message TEXT,
+    result TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS jobs_by_state ON jobs (state, place);
+";
+    const COLUMNS: &'static str = "place, id, pipeline, request, pipeline_text, model_text, rows, failed, total, state, attempts, \
                        created, ended, code, message, result";
 
-/// The database.
-pub struct JobStore {
-    database: Mutex<Connection>,
+    fn of(row: &Row<'_>) -> Result<Self> {
+        let code: Option<String> = row.get(13)?;
+        let message: Option<String> = row.get(14)?;
+        let result: Option<String> = row.get(15)?;
+        Ok(StoredJob {
+            place: row.get(0)?,
+            id: row.get(1)?,
+            pipeline: row.get(2)?,
+            request: row.get(3)?,
+            pipeline_text: row.get(4)?,
+            model_text: row.get(5)?,
+            counts: JobCounts { rows: row.get(6)?, failed: row.get(7)?, total: row.get(8)? },
+            state: state(row, 9)?,
+            attempts: row.get(10)?,
+            created: row.get(11)?,
+            ended: row.get(12)?,
+            failure: code.zip(message),
+            result: result.and_then(|text| serde_json::from_str(&text).ok()),
+        })
+    }
 }
 
-impl JobStore {
-    /// Opens or makes the database.
-    ///
-    /// # Errors
-    /// The disk fails, or the file is another database.
-    pub fn open(path: &Path) -> Result<JobStore> {
-        let database = Connection::open(path)?;
-        database.pragma_update(None, "journal_mode", "WAL")?;
-        database.pragma_update(None, "synchronous", "NORMAL")?;
-        database.execute_batch(SCHEMA)?;
-        Ok(JobStore { database: Mutex::new(database) })
-    }
+/// The queue and the history.
+pub type JobStore = QueueTable<StoredJob>;
 
+impl JobStore {
     /// Stores a job at the end of the queue, unless `most` jobs wait. False if it is not stored.
     ///
     /// # Errors
     /// The disk.
     pub fn add(&self, job: &NewJob, most: u64) -> Result<bool> {
-        let mut database = self.database();
-        let change = database.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let waiting: u64 =
-            change.query_row("SELECT count(*) FROM jobs WHERE state = 'queued'", [], |row| row.get(0))?;
-        if waiting >= most {
-            return Ok(false);
-        }
         let NewJob { id, pipeline, request, pipeline_text, model_text, total } = job;
-        change.execute(
+        self.insert(
+            most,
             "INSERT INTO jobs (id, pipeline, request, pipeline_text, model_text, total, state, created) \
              VALUES (?, ?, ?, ?, ?, ?, 'queued', ?)",
             params![id, pipeline, request, pipeline_text, model_text, total, now()],
-        )?;
-        change.commit()?;
-        Ok(true)
-    }
-
-    /// The job that waits for the longest time.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn next(&self) -> Result<Option<StoredJob>> {
-        let query = format!("SELECT {COLUMNS} FROM jobs WHERE state = 'queued' ORDER BY place LIMIT 1");
-        self.database().query_row(&query, [], stored).optional()
-    }
-
-    /// Marks a waiting job as running, and returns the number of this attempt; `None` if it does not wait any more.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn begin(&self, id: &str) -> Result<Option<i64>> {
-        let begin = "UPDATE jobs SET state = 'running', attempts = attempts + 1 WHERE id = ? AND state = 'queued' \
-                     RETURNING attempts";
-        self.database().query_row(begin, [id], |row| row.get(0)).optional()
+        )
     }
 
     /// Ends an attempt of a job. False if the attempt has ended already.
@@ -175,15 +155,6 @@ impl JobStore {
         Ok(changed == 1)
     }
 
-    /// Returns a job to the queue, since the user ended the server.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn give_back(&self, id: &str, attempt: i64) -> Result<()> {
-        let back = "UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running' AND attempts = ?";
-        self.database().execute(back, params![id, attempt]).map(drop)
-    }
-
     /// Records that an attempt ended without an outcome. The job returns to the queue, or is quarantined the second time
     /// in a row that it came no row further. Returns its state.
     ///
@@ -202,79 +173,6 @@ impl JobStore {
         let values = params![rows + failed, MOST_LOST, now(), message, rows, failed, total, job.id, job.attempts];
         self.database().query_row(lose, values, |row| state(row, 0)).optional()
     }
-
-    /// Cancels a job that waits. False if it does not.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn cancel(&self, id: &str) -> Result<bool> {
-        let cancel = "UPDATE jobs SET state = 'cancelled', ended = ? WHERE id = ? AND state = 'queued'";
-        Ok(self.database().execute(cancel, params![now(), id])? == 1)
-    }
-
-    /// A job.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn get(&self, id: &str) -> Result<Option<StoredJob>> {
-        let query = format!("SELECT {COLUMNS} FROM jobs WHERE id = ?");
-        self.database().query_row(&query, [id], stored).optional()
-    }
-
-    /// The last jobs, the latest first.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn latest(&self, most: u64) -> Result<Vec<StoredJob>> {
-        let database = self.database();
-        let mut query = database.prepare(&format!("SELECT {COLUMNS} FROM jobs ORDER BY place DESC LIMIT ?"))?;
-        query.query_map([most], stored)?.collect()
-    }
-
-    /// The jobs that are not over.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn unfinished(&self) -> Result<Vec<StoredJob>> {
-        let database = self.database();
-        let query = format!("SELECT {COLUMNS} FROM jobs WHERE state IN ('queued', 'running') ORDER BY place");
-        let mut query = database.prepare(&query)?;
-        query.query_map([], stored)?.collect()
-    }
-
-    /// Number of jobs that wait before a place.
-    ///
-    /// # Errors
-    /// The disk.
-    pub fn waiting_before(&self, place: i64) -> Result<u64> {
-        let query = "SELECT count(*) FROM jobs WHERE state = 'queued' AND place < ?";
-        self.database().query_row(query, [place], |row| row.get(0))
-    }
-
-    fn database(&self) -> MutexGuard<'_, Connection> {
-        self.database.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn stored(row: &Row<'_>) -> Result<StoredJob> {
-    let code: Option<String> = row.get(13)?;
-    let message: Option<String> = row.get(14)?;
-    let result: Option<String> = row.get(15)?;
-    Ok(StoredJob {
-        place: row.get(0)?,
-        id: row.get(1)?,
-        pipeline: row.get(2)?,
-        request: row.get(3)?,
-        pipeline_text: row.get(4)?,
-        model_text: row.get(5)?,
-        counts: JobCounts { rows: row.get(6)?, failed: row.get(7)?, total: row.get(8)? },
-        state: state(row, 9)?,
-        attempts: row.get(10)?,
-        created: row.get(11)?,
-        ended: row.get(12)?,
-        failure: code.zip(message),
-        result: result.and_then(|text| serde_json::from_str(&text).ok()),
-    })
 }
 
 #[cfg(test)]
@@ -282,7 +180,7 @@ mod tests {
     use super::*;
 
     fn store(folder: &tempfile::TempDir) -> JobStore {
-        let store = JobStore::open(&folder.path().join("jobs.sqlite")).unwrap();
+        let store = JobStore::at(&folder.path().join("jobs.sqlite")).unwrap();
         let text = String::new;
         let job = |id: &str| NewJob {
             id: id.into(),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::attempt::{Attempt, AttemptEnd};
 use super::{Current, JobCounts, JobLaunch, JobRequest, Jobs, StoredJob};
-use crate::store::RunState;
+use crate::state::RunState;
 
 /// Interval at which the queue is read when no change is signalled.
 const LOOK: Duration = Duration::from_secs(1);
