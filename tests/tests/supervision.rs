@@ -156,7 +156,8 @@ fn output_of_a_plugin_goes_to_the_log() {
 #[test]
 fn a_crash_names_the_plugin_from_any_thread() {
     let project = Project::new();
-    // When cells are decoded, the module of another plugin was entered last; when they are encoded, no module was.
+    // When cells are decoded, the module of another plugin was entered last; when they are encoded, no module was. `exit` runs
+    // destructors that libtorch registered late before our handler, and these may crash a thread that computes.
     for (ends, wanted) in [
         ("decode crash", "signal 11"),
         ("decode abort", "signal 6"),
@@ -171,6 +172,8 @@ fn a_crash_names_the_plugin_from_any_thread() {
         assert_eq!(output.code, 3, "{ends}: {}", output.err);
         let call = format!("ends/number {}", ends.split(' ').next().unwrap());
         let node = if ends.starts_with("decode") { "node `back`" } else { "node `within`" };
+        let crashed = ends.ends_with(" exit") && output.err.contains("was killed by signal");
+        let wanted = if crashed { "was killed by signal" } else { wanted };
         says(
             &output.err,
             &[wanted, "plugin `ends` (version 0.2.0)", &call, node, "run the same command again to resume"],

@@ -221,8 +221,9 @@ fn a_killed_job_over_captions_ends_with_the_same_bytes() {
     let arguments = |output: &str, shard_rows: &str| -> Vec<String> {
         let [input, output] = [project.path("captions"), project.path(output)].map(|path| path.display().to_string());
         let fixed = ["run", &pipeline.display().to_string(), "--input", &input, "--output", &output];
-        let more = ["--shard-rows", shard_rows, "--threads", "1", "--set", "made.sampler.steps=15"];
-        fixed.into_iter().chain(more).map(String::from).collect()
+        let bits = ["--batch-rows", "8", "--threads", "1"];
+        let more = ["--shard-rows", shard_rows, "--set", "made.sampler.steps=15"];
+        fixed.into_iter().chain(bits).chain(more).map(String::from).collect()
     };
     anyflow(arguments("whole", "1024")).ok();
     let record = std::fs::read_to_string(project.path("whole/run.json")).unwrap();

@@ -163,7 +163,7 @@ mod tests {
     fn a_ratio_is_peer_over_ours() {
         let mut comparison = Comparison::new(&WORKS[1], None);
         comparison.ours = readings(&[0.5, 0.25, 1.0]);
-        comparison.peers = vec![readings(&[1.0, 1.0, 3.0]), readings(&[2.0])];
+        comparison.peers = vec![readings(&[1.0, 1.0, 3.0]), readings(&[0.5]), readings(&[2.0])];
         let line = comparison.to_string();
         assert!(line.starts_with("train-512-bf16    0.5000    1.0000     2.00       2.00"), "{line}");
         assert!(line.ends_with("ratio_f32 4.00 (cpu 4.00)"), "{line}");

@@ -13,6 +13,9 @@ use super::kept::EVERYTHING;
 use crate::compiled::Compiled;
 use crate::error::{CliError, Result};
 
+/// Cells that tell whether a column of text spells numbers.
+const FIRST_CELLS: u64 = 64;
+
 /// What a run reads.
 #[derive(Default)]
 pub struct Reads<'a> {
@@ -60,7 +63,7 @@ pub fn check(compiled: &Compiled, reads: &Reads<'_>) -> Result<()> {
     if dataset.rows() == 0 || rows == Some(0) {
         return refuse(format!("there are no rows to run: {} has {}", shown(&inputs[0]), dataset.rows()));
     }
-    compiled.check_inputs(&as_read(plan, columns(&dataset))?)?;
+    compiled.check_inputs(&as_read(plan, &dataset)?)?;
     check_key(&dataset, key)?;
     check_selection(plan, &dataset, selection)?;
     let mut named = keep.unwrap_or_default().iter().filter(|column| *column != EVERYTHING);
@@ -81,12 +84,13 @@ fn check_selection(plan: &RunPlan, dataset: &Dataset, selection: &RowSelection) 
     Ok(())
 }
 
-/// The columns as the codecs of a plan read them: one of integers also reads whole floats, and words if it has names of
-/// classes.
+/// The columns as the codecs of a plan read them: one of integers also reads whole floats, text that spells numbers, and words
+/// if it has names of classes.
 ///
 /// # Errors
 /// A column of words for a codec without names, or of lists of files for a codec of files.
-fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Result<Vec<(String, Option<CellKind>)>> {
+fn as_read(plan: &RunPlan, dataset: &Dataset) -> Result<Vec<(String, Option<CellKind>)>> {
+    let mut columns = columns(dataset);
     for step in &plan.steps {
         let Op::ReadCells { stream, from, .. } = &step.op else { continue };
         let Some(input) = plan.inputs.get(from) else { continue };
@@ -94,7 +98,9 @@ fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Resu
         let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
         match (cell, &kind) {
             (CellKind::I64, Some(CellKind::F64)) => *kind = Some(CellKind::I64),
-            (CellKind::I64, Some(CellKind::Utf8)) if has_class_names(&plan.model, stream) => {
+            (CellKind::I64, Some(CellKind::Utf8))
+                if has_class_names(&plan.model, stream) || spells_numbers(dataset, name)? =>
+            {
                 *kind = Some(CellKind::I64)
             }
             (CellKind::Bytes, Some(CellKind::Files)) => {
@@ -113,6 +119,18 @@ fn as_read(plan: &RunPlan, mut columns: Vec<(String, Option<CellKind>)>) -> Resu
         }
     }
     Ok(columns)
+}
+
+/// True if one of the first cells of a column of text spells a whole number.
+fn spells_numbers(dataset: &Dataset, column: &str) -> Result<bool> {
+    let first = dataset.rows().min(FIRST_CELLS);
+    for batch in dataset.read(Some(&[column]), 0..first, first as usize)? {
+        let cells = dataset.cells(&batch?, column)?.as_integers(&[])?;
+        if (0..cells.len()).any(|row| matches!(cells.get(row), Ok(Some(_)))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// True if the codec of a stream or prompt has names of classes.
