@@ -176,12 +176,11 @@ fn a_text_column_of_paths_is_a_column_of_files() {
 
 #[test]
 fn a_model_of_codecs_alone_needs_no_weights() {
-    let workspace =
-        Workspace::new().model("anyflow: 1\nname: classes\nstreams: {class: {codec: {use: label/one-hot, classes: 3}}}\n");
+    let workspace = Workspace::new()
+        .model("anyflow: 1\nname: classes\nstreams: {class: {codec: {use: label/one-hot, classes: 3}}}\n");
     let texts = ["2", "0.0", "two"].map(|text| Some(OwnedCell::Utf8(text.into())));
     let data = workspace.column("data", "class", Feature::Value("string".into()), texts.into()).display().to_string();
-    let lines =
-        "inputs: {class: {modality: label}}\nnodes: {seen: {encode: label/one-hot, from: class}}\noutputs: {vector: seen}\n";
+    let lines = "inputs: {class: {modality: label}}\nnodes: {seen: {encode: label/one-hot, from: class}}\noutputs: {vector: seen}\n";
     let found = workspace.run("classes", lines, &["--input", &data]);
     assert_eq!((&found["rows"], &found["failed"]), (&2.into(), &1.into()), "{found}");
     // Of three equally frequent classes, each coordinate has mean 1/3 and variance 2/9.
