@@ -8,6 +8,8 @@ mod address;
 mod client;
 mod create;
 mod error;
+#[cfg(test)]
+pub(crate) mod faulty;
 mod object;
 mod reader;
 mod runtime;

@@ -58,3 +58,23 @@ fn sweep(parent: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_folders_of_ended_processes_are_removed() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let names = ["anyflow-staging-ended", "anyflow-staging-held", "anyflow-staging-young", "of-others"];
+        names.iter().for_each(|name| std::fs::create_dir(at(name)).unwrap());
+        let _held = Folder::open(&at("anyflow-staging-held")).unwrap();
+        let old = SystemTime::now() - 2 * OLD;
+        for name in names.into_iter().filter(|name| !name.ends_with("young")) {
+            std::fs::File::open(at(name)).unwrap().set_modified(old).unwrap();
+        }
+        sweep(parent.path());
+        assert_eq!(names.map(|name| at(name).exists()), [false, true, true, true]);
+    }
+}

@@ -323,3 +323,6 @@ fn copy(folder: &Folder, name: &str, object: &Address) -> Result<()> {
     let size = folder.length(name)?.ok_or_else(missing)?;
     object.upload(folder.open_file(name)?.ok_or_else(missing)?, size)
 }
+
+#[cfg(test)]
+mod tests;

@@ -79,7 +79,12 @@ impl Address {
     /// An address in an empty store in memory.
     #[cfg(test)]
     pub(crate) fn in_memory(name: &str) -> Address {
-        let client = Arc::new(object_store::memory::InMemory::new());
+        Address::in_store(Arc::new(object_store::memory::InMemory::new()), name)
+    }
+
+    /// An address in a store of a test.
+    #[cfg(test)]
+    pub(crate) fn in_store(client: Arc<dyn ObjectStore>, name: &str) -> Address {
         Address { client, kind: Kind::S3, key: Key::from(name), shown: Path::new("memory://").join(name) }
     }
 
@@ -281,5 +286,14 @@ mod tests {
             let error = Address::parse(Path::new(path)).unwrap_err();
             assert!(matches!(error, DatasetError::Address { .. }) && error.to_string().contains(reason), "{error}");
         }
+    }
+    #[test]
+    fn large_objects_are_not_read_as_a_whole() {
+        let object = Address::in_memory("a");
+        object.write(vec![0; MAX_WHOLE_BYTES as usize]).unwrap();
+        assert_eq!(object.read().unwrap().unwrap().len() as u64, MAX_WHOLE_BYTES);
+        object.write(vec![0; MAX_WHOLE_BYTES as usize + 1]).unwrap();
+        let error = object.read().unwrap_err();
+        assert!(error.to_string().contains("268435457 bytes"), "{error}");
     }
 }

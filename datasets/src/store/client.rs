@@ -72,3 +72,15 @@ fn has_plain_endpoint() -> bool {
     let named = ENDPOINTS.iter().find_map(|name| std::env::var(name).ok());
     named.is_some_and(|endpoint| endpoint.starts_with("http://"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scheme_names_its_kind_of_store() {
+        let kinds = ["s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https", "file"].map(Kind::of);
+        let [s3, cloud, azure, web] = [Kind::S3, Kind::GoogleCloud, Kind::Azure, Kind::Web].map(Some);
+        assert_eq!(kinds, [s3, s3, cloud, azure, azure, azure, web, web, None]);
+    }
+}

@@ -95,6 +95,7 @@ fn is_final(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::faulty::{Fault, Faulty, passing};
 
     #[test]
     fn the_first_writer_wins_and_equal_writers_agree() {
@@ -107,5 +108,46 @@ mod tests {
         record.remove().unwrap();
         assert!(record.try_create(&"two".into()).unwrap());
         assert_eq!(record.read().unwrap().unwrap(), "two");
+    }
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        let store = Faulty::new(|_, before| (before < 2).then(|| Fault::Fails(passing())));
+        assert_eq!(store.address("a").create("one").unwrap(), Created::Ours);
+        assert_eq!(store.requests(), ["create a"; 3]);
+        let store = Faulty::new(|_, before| (before == 0).then(|| Fault::Loses(passing())));
+        assert_eq!(store.address("a").create("one").unwrap(), Created::Ours);
+        assert_eq!(store.requests(), ["create a", "create a", "get a"]);
+        let taken = |request: &str, before| {
+            let error = || Error::AlreadyExists { path: "a".into(), source: "test".into() };
+            (request == "create a" && before == 0).then(|| Fault::Fails(error()))
+        };
+        let store = Faulty::new(taken);
+        assert_eq!(store.address("a").create("one").unwrap(), Created::Ours, "removed in between");
+        assert_eq!(store.requests(), ["create a", "get a", "create a"]);
+    }
+
+    #[test]
+    fn what_stays_is_an_error_at_once() {
+        let refusal = |rule| {
+            let store = Faulty::new(rule);
+            let error = store.address("a").create("one").unwrap_err();
+            assert_eq!(store.requests(), ["create a"]);
+            assert_eq!(store.address("a").try_create(&"one".into()).unwrap_err().to_string(), error.to_string());
+            error
+        };
+        let error = refusal(|_, _| {
+            Some(Fault::Fails(Error::NotImplemented { operation: "put".into(), implementer: "test".into() }))
+        });
+        assert!(matches!(error, DatasetError::NoConditionalPut { .. }), "{error}");
+        let error = refusal(|_, _| Some(Fault::Fails(Error::NotSupported { source: "test".into() })));
+        assert!(matches!(error, DatasetError::NoConditionalPut { .. }), "{error}");
+        let error =
+            refusal(|_, _| Some(Fault::Fails(Error::PermissionDenied { path: "a".into(), source: "test".into() })));
+        assert!(matches!(error, DatasetError::Denied { .. }), "{error}");
+        let unknown = || Error::Generic { store: "S3", source: "<Code>NotImplemented</Code>".into() };
+        let store = Faulty::new(|_, _| None);
+        let error = store.address("a").refused(unknown());
+        assert!(matches!(error, DatasetError::NoConditionalPut { .. }), "{error}");
+        assert!(matches!(store.address("a").refused(passing()), DatasetError::Store { .. }));
     }
 }

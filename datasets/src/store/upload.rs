@@ -69,3 +69,41 @@ fn part(file: &mut File, length: u64) -> object_store::Result<Vec<u8>> {
     file.read_exact(&mut bytes).map_err(|error| Error::Generic { store: "the disk", source: error.into() })?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use super::*;
+    use crate::store::faulty::{Fault, Faulty, passing};
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_is_whole_in_one_request_or_in_parts() {
+        for (size, request) in [(0, "put a"), (PART_BYTES, "put a"), (5 * PART_BYTES + 7, "multipart a")] {
+            let bytes: Vec<u8> = (0..size).map(|at| (at * 31 >> 4) as u8).collect();
+            let store = Faulty::new(|_, _| None);
+            store.address("a").upload(file(&bytes), size).unwrap();
+            assert_eq!(store.requests(), [request]);
+            assert!(store.address("a").read().unwrap().unwrap() == bytes, "{size} bytes");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_cut_is_no_object() {
+        for size in [8, PART_BYTES + 1] {
+            let store = Faulty::new(|_, _| None);
+            let error = store.address("a").upload(file(b"seven b"), size).unwrap_err();
+            assert!(error.to_string().contains("the disk"), "{error}");
+            assert_eq!(store.address("a").version().unwrap(), None);
+        }
+        let store = Faulty::new(|_, _| Some(Fault::Fails(passing())));
+        assert!(store.address("a").upload(file(b"seven b"), 7).unwrap_err().to_string().contains("no answer"));
+    }
+}
