@@ -14,6 +14,7 @@ mod compare;
 mod parse;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{and_kleene, is_null, not, or_kleene};
@@ -147,13 +148,14 @@ impl Expression {
     }
 }
 
-/// The whole dataset, or the rows that a filter selects.
+/// The rows that a condition selects, of the whole dataset without one, and of these the ones at some places.
 ///
 /// # Errors
-/// Errors of [`RowFilter::select`].
-pub fn selected(dataset: &Dataset, filter: Option<&RowFilter>) -> Result<RowSet> {
-    match filter {
-        Some(filter) => filter.select(dataset),
-        None => Ok(RowSet::from(0..dataset.rows())),
-    }
+/// Errors of [`RowFilter::parse`] and [`RowFilter::select`].
+pub fn selected(dataset: &Dataset, condition: Option<&str>, places: Range<u64>) -> Result<RowSet> {
+    let rows = match condition {
+        Some(condition) => RowFilter::parse(condition)?.select(dataset)?,
+        None => RowSet::from(0..dataset.rows()),
+    };
+    Ok(rows.slice(places))
 }

@@ -9,7 +9,7 @@
 //! | name rows | [`RowKey`], [`row_keys`] |
 //! | write to a folder that no other process writes to | [`Folder`], [`NewFile`] |
 //! | write the output of a job, each row exactly once | [`OutputDir`], [`ShardWriter`], [`JobId`], [`Failure`], [`Manifest`] |
-//! | make one output of the parts of a job | [`gather`], [`job_progress`] |
+//! | make one output of the parts of a job | [`gather`], [`job_progress`], [`committed_shards`] |
 //! | write one Parquet file | [`TableWriter`] |
 //! | import folders, JSON lines, CSV, idx, WebDataset | [`ImportSource`], [`import`] |
 //! | generate data | [`Generator`], [`generate`] |
@@ -91,7 +91,7 @@ pub use memory::{default_memory, memory, use_memory};
 pub use output::{
     Commit, Damage, Expected, FAILURES_FILE, Failure, FileHash, Gathering, MANIFEST_FILE, Manifest, Orphan, OutputDir,
     PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardAttempts, ShardWriter, StoredPart, Verification,
-    failures_schema, gather, job_progress, remove_orphans,
+    committed_shards, failures_schema, gather, is_committed, job_progress, remove_orphans,
 };
 pub use pair::{KeyJoin, Lost, Paired, join, pair};
 pub use read::{
@@ -100,5 +100,5 @@ pub use read::{
 };
 pub use row_set::RowSet;
 pub use split::{SplitFile, SplitPart, SplitResult, Splitting, split};
-pub use store::{is_address, is_there};
+pub use store::{is_address, is_there, try_access};
 pub use write::{ROW_GROUP_BYTES, TableWriter, WrittenFile};

@@ -13,6 +13,7 @@
 //! [`OutputDir::open`] removes both, and only those shards are done again. One process writes to a folder at a time.
 
 mod attempts;
+mod committed;
 mod failures;
 mod gather;
 mod gc;
@@ -33,6 +34,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use attempts::ShardAttempts;
+pub use committed::{committed_shards, is_committed};
 pub use failures::{Failure, failures_schema};
 pub use gather::{Gathering, gather};
 pub use gc::{Orphan, remove_orphans};
@@ -134,7 +136,7 @@ impl OutputDir {
         let store = Stored::claim(path, job, part)?;
         let fingerprint = job.fingerprint();
         let commits = store.recover(&fingerprint, expected)?;
-        store.begin_part(expected)?;
+        store.write_part(expected, None, false)?;
         let staging = Staging::new()?;
         let folder = Folder::open(staging.path())?;
         folder.make_folder(DATA_FOLDER)?;
@@ -174,6 +176,11 @@ impl OutputDir {
     /// True if the shard is complete and must not be written again.
     pub fn committed(&self, shard: u64) -> bool {
         self.commits().contains_key(&shard)
+    }
+
+    /// Rows written and rows failed in a shard; none if it is not committed.
+    pub fn shard_rows(&self, shard: u64) -> (u64, u64) {
+        self.commits().get(&shard).map_or((0, 0), |commit| (commit.shard.rows, commit.failures.len() as u64))
     }
 
     /// True for a shard of the part that this process does.

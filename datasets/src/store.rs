@@ -16,7 +16,7 @@ mod runtime;
 mod upload;
 
 pub(crate) use address::Address;
-pub use address::{is_address, is_there};
+pub use address::{is_address, is_there, try_access};
 pub(crate) use create::Created;
 pub(crate) use object::{Object, ObjectVersion};
 pub(crate) use reader::{ObjectReader, ObjectStream};

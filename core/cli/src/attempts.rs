@@ -40,7 +40,7 @@ pub fn execute(order: &Order, console: &Console, progress: impl Fn() -> Progress
 }
 
 /// How the engine died; `None` for other failures.
-fn death(failure: &EngineFailure) -> Option<String> {
+pub fn death(failure: &EngineFailure) -> Option<String> {
     match failure {
         EngineFailure::Died(death) => Some(death.brief()),
         // A call that took too long ends the engine from inside.

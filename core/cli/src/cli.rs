@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::command::{
     adopt, check, completions, data, doctor, engine, eval, explain, finish, gc, jobs, plan, plugin, report, run, serve,
-    train,
+    train, work,
 };
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
@@ -66,6 +66,9 @@ pub enum Command {
     /// Run an engine that answers the calls of another program on a socket
     #[command(hide = true)]
     Engine(engine::Args),
+    /// Do shards of a job that another program gives
+    #[command(hide = true)]
+    Work(work::Args),
     /// Write an HTML page with the samples, curves, graph and provenance of a folder
     Report(report::Args),
     /// Check that everything a run needs is installed
@@ -95,6 +98,7 @@ impl Command {
             Command::Data(command) => data::run(&command, console),
             Command::Serve(args) => serve::run(&args, console),
             Command::Engine(args) => engine::run(&args, console),
+            Command::Work(args) => work::run(&args, console),
             Command::Report(args) => report::run(&args),
             Command::Doctor(args) => doctor::run(&args, console),
             Command::Completions(args) => Ok(completions::run(&args, Cli::command())),

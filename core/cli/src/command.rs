@@ -17,6 +17,7 @@ pub mod report;
 pub mod run;
 pub mod serve;
 pub mod train;
+pub mod work;
 
 use std::path::{Path, PathBuf};
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyflow_plan::frame::{FrameWriter, LONGEST_ORDER};
+use anyflow_plan::order::GivenShard;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::CliError;
 use crate::libtorch::Libtorch;
 use crate::progress::Progress;
-use crate::supervise::{EngineFailure, supervise};
+use crate::supervise::{EngineFailure, Input, supervise};
 
 const PROGRAM: &str = "anyflow-engine";
 
@@ -71,12 +72,38 @@ pub struct Launch<'a, T> {
 /// # Errors
 /// There is no engine or libtorch, the order is too long, or the engine fails.
 pub fn execute<T: Serialize>(launch: &Launch<'_, T>, progress: &mut Progress) -> Result<Value, CliError> {
+    execute_giving(launch, std::iter::empty(), progress)
+}
+
+/// Starts the engine, runs an order and gives it shards, as long as there are any.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_giving<T: Serialize>(
+    launch: &Launch<'_, T>,
+    given: impl Iterator<Item = Option<GivenShard>> + Send + 'static,
+    progress: &mut Progress,
+) -> Result<Value, CliError> {
     let program = find()?;
     let libtorch = Libtorch::find()?;
-    let mut order = Vec::new();
-    let framed = FrameWriter::new(&mut order, LONGEST_ORDER).write(launch.order);
-    framed.map_err(|error| CliError::Usage(format!("the order for the engine is too long: {error}")))?;
-    Ok(supervise(command(&program, &libtorch, launch.threads, launch.arguments), Some(order), progress)?)
+    let command = command(&program, &libtorch, launch.threads, launch.arguments);
+    Ok(supervise(command, input(launch.order, given)?, progress)?)
+}
+
+/// An order and the shards behind it, as frames.
+///
+/// # Errors
+/// The order is too long.
+pub fn input<T: Serialize>(
+    order: &T,
+    given: impl Iterator<Item = Option<GivenShard>> + Send + 'static,
+) -> Result<Input, CliError> {
+    let mut frames = FrameWriter::new(Vec::new(), LONGEST_ORDER);
+    let too_long = |error| CliError::Usage(format!("the order for the engine is too long: {error}"));
+    frames.write(order).map_err(too_long)?;
+    let order = frames.take();
+    let given = given.map_while(move |given| frames.write(&given).is_ok().then(|| frames.take()));
+    Ok(Box::new(std::iter::once(order).chain(given)))
 }
 
 /// Asks the engine for its versions.
@@ -84,7 +111,8 @@ pub fn execute<T: Serialize>(launch: &Launch<'_, T>, progress: &mut Progress) ->
 /// # Errors
 /// It cannot be started, or dies.
 pub fn versions(program: &Path, libtorch: &Libtorch) -> Result<Value, EngineFailure> {
-    supervise(command(program, libtorch, 1, &["--version"]), None, &mut Progress::silent())
+    let nothing = Box::new(std::iter::empty());
+    supervise(command(program, libtorch, 1, &["--version"]), nothing, &mut Progress::silent())
 }
 
 /// The library path: libtorch first, then the user's folders.

@@ -15,6 +15,7 @@ mod error;
 mod escape;
 mod exposure;
 mod generators;
+mod given;
 mod libtorch;
 mod order;
 mod paths;

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyflow_datasets::{MANIFEST_FILE, PART_FILE, PARTS_FOLDER, is_address, is_there};
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{GivenShard, Order};
 use anyflow_plan::plan::Job;
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub const ORDER_FILE: &str = "order.json";
 
 /// The file that completes the output of an order.
 fn end_of(order: &Order) -> String {
-    match (&order.job, order.share) {
+    match (&order.job, &order.share) {
         (Job::Run(_), Some(share)) if is_address(Path::new(&order.output)) => {
             format!("{PARTS_FOLDER}/{}.json", share.name())
         }
@@ -42,8 +42,20 @@ pub fn read(folder: &Path) -> Option<Order> {
 /// # Errors
 /// There is no engine or libtorch, the engine fails, or the file that completes the output is missing.
 pub fn execute(order: &Order, progress: &mut Progress) -> Result<Value> {
+    execute_giving(order, std::iter::empty(), progress)
+}
+
+/// As [`execute`], and gives the engine shards.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_giving(
+    order: &Order,
+    given: impl Iterator<Item = Option<GivenShard>> + Send + 'static,
+    progress: &mut Progress,
+) -> Result<Value> {
     let launch = engine::Launch { order, arguments: &["-"], threads: order.threads };
-    let result = engine::execute(&launch, progress)?;
+    let result = engine::execute_giving(&launch, given, progress)?;
     let end = Path::new(&order.output).join(end_of(order));
     if is_there(&end)? { Ok(result) } else { Err(EngineFailure::Unproven { path: end }.into()) }
 }

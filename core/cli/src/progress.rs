@@ -3,12 +3,14 @@
 mod bars;
 mod lines;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyflow_plan::event::{Checked, Event};
 use serde_json::{Map, Value};
 
 use crate::console::Console;
+use crate::given::Given;
 use bars::Bars;
 use lines::Lines;
 
@@ -53,6 +55,8 @@ pub enum Progress {
     Checks(Vec<Checked>),
     /// As lines of JSON on standard error, for a program that watches.
     Watched,
+    /// As such lines, and to those who keep the shards that are given.
+    Given(Arc<Given>),
     /// Not at all.
     Silent,
 }
@@ -84,6 +88,10 @@ impl Progress {
             Progress::Bars(bars) => bars.event(event),
             Progress::Lines(lines) => lines.event(event),
             Progress::Watched => lines::json(event),
+            Progress::Given(given) => {
+                given.event(event);
+                lines::json(event);
+            }
             Progress::Checks(checks) => {
                 if let Event::Checked(check) = event {
                     checks.push(check.clone());
@@ -98,7 +106,7 @@ impl Progress {
         match self {
             Progress::Bars(bars) => bars.print(line),
             Progress::Lines(lines) => lines.print(line),
-            Progress::Checks(_) | Progress::Watched | Progress::Silent => return false,
+            Progress::Checks(_) | Progress::Watched | Progress::Given(_) | Progress::Silent => return false,
         }
         true
     }

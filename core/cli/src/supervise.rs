@@ -16,22 +16,20 @@ use serde_json::Value;
 
 pub use death::Death;
 pub use error::EngineFailure;
-pub use interrupt::at_end_of_input;
+pub use interrupt::{at_end_of_input, interrupt};
 
 use crate::progress::Progress;
 use calls::Calls;
 use listen::Voices;
 
-/// Runs the engine to its end and shows its progress. An engine that wants an order reads it from its standard input.
-/// The pipe stays open until the engine has ended: its end tells the engine that this program is gone.
+/// What an engine reads from its standard input: the order, and what follows it.
+pub type Input = Box<dyn Iterator<Item = Vec<u8>> + Send>;
+
+/// Runs the engine to its end and shows its progress. The pipe to it stays open until the engine has ended: its end tells the engine that this program is gone.
 ///
 /// # Errors
 /// [`EngineFailure`]: the engine could not start, failed, died, sent an invalid event, or was stopped.
-pub fn supervise(
-    mut command: Command,
-    order: Option<Vec<u8>>,
-    progress: &mut Progress,
-) -> Result<Value, EngineFailure> {
+pub fn supervise(mut command: Command, input: Input, progress: &mut Progress) -> Result<Value, EngineFailure> {
     let program = PathBuf::from(command.get_program());
     let start = |source| EngineFailure::Start { path: program.clone(), source };
     let calls = Calls::new().map_err(start)?;
@@ -41,7 +39,7 @@ pub fn supervise(
     let mut child = command.spawn().map_err(start)?;
     drop(shared);
     let guard = interrupt::watch(child.id());
-    let heard = match Voices::of(&mut child, order) {
+    let heard = match Voices::of(&mut child, input) {
         Ok(voices) => Ok(hear::hear(&voices, child.id(), progress)),
         Err(error) => {
             interrupt::kill_group(child.id());

@@ -121,7 +121,7 @@ impl Bench<'_> {
             "device": "cpu", "threads": 1,
         });
         let order: Order = serde_json::from_value(order).unwrap();
-        execute(&order, &Events::muted()).unwrap()
+        execute(&order, &crossbeam::channel::never(), &Events::muted()).unwrap()
     }
 }
 

@@ -80,6 +80,11 @@ impl Events {
         self.write_with(event, rows);
     }
 
+    /// A shard that the front gave is committed, with so many good and failed rows.
+    pub fn shard(&self, shard: u64, (rows, failed): (u64, u64)) {
+        self.write(&Event::Shard { shard, rows, failed });
+    }
+
     /// A check of a plugin has ended.
     pub fn checked(&self, check: Checked) {
         self.write(&Event::Checked(Checked { text: cut(check.text), ..check }));

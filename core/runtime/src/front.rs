@@ -1,18 +1,19 @@
-//! The engine's connection to its front: events leave on a private descriptor, the order arrives on standard input, and
-//! the end of that pipe means that the front has ended.
+//! The engine's connection to its front: events leave on a private descriptor, the order arrives on standard input, maybe
+//! shards behind it, and the end of that pipe means that the front has ended.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_ORDER};
+use anyflow_plan::order::GivenShard;
 use anyflow_plan::protocol::VERSION;
-use crossbeam::channel::bounded;
+use crossbeam::channel::{Sender, bounded, unbounded};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 use serde::de::DeserializeOwned;
 
+use crate::run::GivenShards;
 use crate::{Result, RunError, process};
 
 /// The argument for an order on standard input.
@@ -28,12 +29,13 @@ pub fn take_output() -> std::io::Result<File> {
     Ok(events)
 }
 
-/// Reads an order from a file, or from the front. An order from the front ties this process and its group to the front:
-/// they end when it ends.
+/// Reads an order from a file, or from the front, which may give shards behind it. An order from the front ties this process
+/// and its group to the front: they end when it ends.
 ///
 /// # Errors
 /// [`RunError::Data`]: the order is of another release. [`RunError::Internal`]: it cannot be read or parsed.
-pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T> {
+pub fn order<T: DeserializeOwned>(from: &Path) -> Result<(T, GivenShards)> {
+    let (give, given) = unbounded();
     let named = |error: &dyn std::fmt::Display| RunError::Internal(format!("order {}: {error}", from.display()));
     if from != Path::new(INPUT) {
         let text = std::fs::read(from).map_err(|error| named(&error))?;
@@ -43,7 +45,7 @@ pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T> {
         if let Some(found) = found.filter(|found| *found != u64::from(VERSION)) {
             return Err(other_release(from, found));
         }
-        return T::deserialize(order).map_err(|error| named(&error));
+        return T::deserialize(order).map(|order| (order, given)).map_err(|error| named(&error));
     }
     process::end_with_parent();
     let input = private(stdin()).map_err(|error| named(&error))?;
@@ -55,16 +57,15 @@ pub fn order<T: DeserializeOwned>(from: &Path) -> Result<T> {
         error => named(&error),
     });
     let Some(order) = read? else { process::end_group() };
-    let mut input = frames.into_inner();
     // The thread must run before a library is loaded: no thread can start while a library's constructor runs.
     let (is_ready, ready) = bounded(1);
     let wait = move || {
         let _ = is_ready.send(());
-        wait(&mut input);
+        wait(&mut frames, &give);
     };
     std::thread::Builder::new().name("front".into()).spawn(wait).map_err(|error| named(&error))?;
     let _ = ready.recv();
-    Ok(order)
+    Ok((order, given))
 }
 
 fn other_release(order: &Path, found: impl std::fmt::Display) -> RunError {
@@ -75,16 +76,13 @@ fn other_release(order: &Path, found: impl std::fmt::Display) -> RunError {
     ))
 }
 
-/// Waits for the end of the pipe that the front holds.
-fn wait(input: &mut File) {
-    let mut nothing = [0; 64];
-    loop {
-        match input.read(&mut nothing) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Ok(count) if count > 0 => {}
-            Ok(_) | Err(_) => process::end_group(),
-        }
+/// Passes on the shards that the front gives, until the end of the pipe that it holds.
+fn wait(frames: &mut FrameReader<File>, give: &Sender<Option<GivenShard>>) {
+    while let Ok(Some(given)) = frames.read::<Option<GivenShard>>() {
+        // Nobody takes them once the run is over.
+        let _ = give.send(given);
     }
+    process::end_group()
 }
 
 /// Duplicates a descriptor to one above 2, so that plugins cannot reach it by number, and no child inherits it.

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use crate::events::Events;
 use crate::plugin::{allow_only, watch};
+use crate::run::GivenShards;
 use crate::{LIBTORCH, Result, RunError, device, eval, process, run, train};
 
-/// Executes the job of an order and returns the value that `--json` prints.
+/// Executes the job of an order, with the shards that the front gives, and returns the value that `--json` prints.
 ///
 /// # Errors
 /// The error that ended the job; committed rows stay. A plugin call over the order's time limit ends the program.
-pub fn execute(order: &Order, events: &Events) -> Result<Value> {
+pub fn execute(order: &Order, given: &GivenShards, events: &Events) -> Result<Value> {
     if let Some(bytes) = order.memory_bytes {
         anyflow_datasets::use_memory(bytes);
     }
@@ -28,7 +29,7 @@ pub fn execute(order: &Order, events: &Events) -> Result<Value> {
         limit,
         |late| give_up(late, events),
         || match &order.job {
-            Job::Run(plan) => run::run(plan, order, device, events),
+            Job::Run(plan) => run::run(plan, order, given, device, events),
             Job::Train(plan) => train::train(plan, order, device, events),
             Job::Eval(plan) => eval::evaluate(plan, order, device, events),
         },

@@ -37,7 +37,7 @@ pub mod weights_wanted;
 pub use error::{Result, RunError};
 pub use job::{execute, versions};
 pub use judge::Judge;
-pub use run::survey;
+pub use run::{GivenShards, survey};
 pub use serve::serve;
 pub use session::Session;
 pub use stream::StreamNet;

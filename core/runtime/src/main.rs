@@ -105,36 +105,36 @@ fn execute(arguments: &Arguments, events: &Events) -> Result<Value, RunError> {
 }
 
 fn check(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: CheckOrder = front::order(path)?;
+    let (order, _): (CheckOrder, _) = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     anyflow_runtime::conformance::check(&order, events)
 }
 
 fn survey(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: SurveyOrder = front::order(path)?;
+    let (order, _): (SurveyOrder, _) = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     serde_json::to_value(anyflow_runtime::survey(&order, events)?).map_err(|e| RunError::Internal(e.to_string()))
 }
 
 fn weights(path: &Path) -> Result<Value, RunError> {
-    let order: WeightsOrder = front::order(path)?;
+    let (order, _): (WeightsOrder, _) = front::order(path)?;
     tch::set_num_threads(1);
     start_tracing(None);
     anyflow_runtime::weights_wanted::list(&order)
 }
 
 fn serve(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: ServeOrder = front::order(path)?;
+    let (order, _): (ServeOrder, _) = front::order(path)?;
     start_tracing(None);
     anyflow_runtime::serve(&order, events)
 }
 
 fn run(path: &Path, events: &Events) -> Result<Value, RunError> {
-    let order: Order = front::order(path)?;
+    let (order, given): (Order, _) = front::order(path)?;
     start_tracing(order.trace.as_ref().map(|path| Timeline::create(Path::new(path))).transpose()?);
-    anyflow_runtime::execute(&order, events)
+    anyflow_runtime::execute(&order, &given, events)
 }
 
 /// Writes the log to standard error, filtered by `ANYFLOW_LOG` (default `warn`), and spans to the timeline.

@@ -82,7 +82,8 @@ pub fn of_run(order: &Order, loaded: &Loaded, input: &InputRows) -> Result<Outpu
     let expected = Expected { shards: input.shards, rows: input.rows };
     let path = Path::new(&order.output);
     if is_address(path) {
-        let part = order.share.map(|share| StoredPart { name: share.name(), shards: share.of_shards(input.shards) });
+        let part =
+            order.share.as_ref().map(|share| StoredPart { name: share.name(), shards: share.of_shards(input.shards) });
         let output = OutputDir::in_store(path, &job, expected, part).map_err(explained)?;
         // All parts write to one place, so the order there is that of the whole job.
         output.write(ORDER_FILE, &text(&Order { share: None, ..order.clone() })?)?;

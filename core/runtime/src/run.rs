@@ -12,6 +12,7 @@ mod draws;
 mod encode;
 mod features;
 mod first_cells;
+mod given;
 mod input_cells;
 mod micro_batch;
 mod output_rows;
@@ -25,8 +26,8 @@ mod write;
 
 use std::time::Instant;
 
-use anyflow_datasets::OutputDir;
-use anyflow_plan::order::Order;
+use anyflow_datasets::{Features, OutputDir};
+use anyflow_plan::order::{Order, Share};
 use anyflow_plan::plan::RunPlan;
 use crossbeam::channel::bounded;
 use indexmap::IndexMap;
@@ -46,6 +47,8 @@ use decode::DecodeStage;
 use encode::{CellSource, EncodeStage};
 pub use features::feature_of;
 use first_cells::FIRST_ROWS;
+pub use given::GivenShards;
+use given::Giving;
 use input_cells::InputSource;
 use output_rows::OutputRows;
 pub use permits::Permits;
@@ -64,11 +67,12 @@ const COMPUTE: &str = "compute";
 const DECODE: &str = "decode";
 const WRITE: &str = "write";
 
-/// Runs a plan. Committed shards of an earlier run of the same job are kept.
+/// Runs a plan. Committed shards of an earlier run of the same job are kept. `given` are the shards of an order whose shards
+/// are given.
 ///
 /// # Errors
 /// The error that ended the job. Failures of single rows are written, not returned, unless all rows fail.
-pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Result<Value> {
+pub fn run(plan: &RunPlan, order: &Order, given: &GivenShards, device: Device, events: &Events) -> Result<Value> {
     let reader = ShardReader::open(plan, order)?;
     // A cell that kills the process must not do so before attempts are counted.
     if order.max_attempts.is_none() {
@@ -87,9 +91,12 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let output = output::of_run(order, &loaded, &input)?;
     let share = reader.share_size();
     let rows = output_rows(plan, order, &reader)?;
-    let mut tries = Tries::of(order, &output)?;
-    let most = order.max_attempts.unwrap_or(u64::MAX);
-    let given_up = tries.as_mut().map_or(Ok(Vec::new()), |tries| tries.give_up(most, &reader, &rows, events))?;
+    let features = rows.features.clone();
+    let tries = Tries::of(order, &output)?;
+    let given_up = tries.as_ref().map_or(Ok(Vec::new()), |tries| tries.give_up_due(&reader, &features, events))?;
+    if order.is_given() {
+        output.begin_given_part(plan.model.license.as_deref())?;
+    }
     let mut writer = OutputWriter::new(plan, order, &output, rows, tries.as_ref(), events);
     writer.check_failures()?;
     let done = writer.committed();
@@ -106,9 +113,10 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
     let started = Instant::now();
     let stages = Stages::default();
     let tries = tries.as_ref();
-    let rest = Rest { plan, order, codecs: &codecs, reader: &reader, input: &input, output: &output, tries };
+    let (codecs, reader, input, output) = (&codecs, &reader, &input, &output);
+    let rest = Rest { plan, order, given, codecs, reader, input, output, features, tries, events };
     let summary = rest.run(&stages, &mut compute, &mut writer);
-    note_repeated(&reader, events);
+    note_repeated(reader, events);
     if let (Err(_), Some(tries)) = (&summary, tries) {
         tries.take_back();
     }
@@ -135,10 +143,10 @@ pub fn run(plan: &RunPlan, order: &Order, device: Device, events: &Events) -> Re
         result["encoded_prompts"] = encoded_prompts.into();
     }
     events.end("rows", result.as_object().cloned().unwrap_or_default());
-    let provenance = Provenance { plan, order, loaded: &loaded, input: &input, result: &result };
+    let provenance = Provenance { plan, order, loaded: &loaded, input, result: &result };
     // A command that finds all rows finished has no figures to tell.
     if done < share.rows || output.read(provenance::FILE)?.is_none() {
-        provenance.write(&output)?;
+        provenance.write(output)?;
     }
     match summary.rows {
         0 if order.share.is_none() => {
@@ -174,28 +182,26 @@ fn note_repeated(reader: &ShardReader<'_>, events: &Events) {
 struct Rest<'a> {
     plan: &'a RunPlan,
     order: &'a Order,
+    given: &'a GivenShards,
     codecs: &'a IndexMap<String, Codec>,
     reader: &'a ShardReader<'a>,
     input: &'a InputRows,
     output: &'a OutputDir,
+    features: Features,
     tries: Option<&'a Tries<'a>>,
+    events: &'a Events,
 }
 
 impl Rest<'_> {
     /// Sends the shards through all stages.
     fn run(&self, stages: &Stages, compute: &mut Compute<'_>, writer: &mut OutputWriter<'_>) -> Result<RunSummary> {
-        let Rest { plan, order, codecs, reader, input, output, tries } = *self;
+        let Rest { plan, order, codecs, reader, input, .. } = *self;
         let permits = &Permits::new(cut::alive(plan, reader.batch_rows(), anyflow_datasets::memory()));
         let threads = order.threads as usize;
         let source = reader.dataset().map_or(CellSource::Nothing, CellSource::Dataset);
         let encoder = EncodeStage::new(plan, threads, source, codecs);
         let decoder = DecodeStage::new(plan, threads, codecs);
-        let shards = reader.share().filter(|shard| !output.committed(*shard));
-        let shards: Box<dyn Iterator<Item = Result<u64>> + Send + '_> = match tries {
-            Some(tries) => Box::new(tries.counted(shards, || stages.has_failed())),
-            None => Box::new(shards.map(Ok)),
-        };
-        let batches = reader.batches(shards);
+        let batches = reader.batches(self.shards(stages));
         let queue = || bounded::<Message>(permits.count());
         let (to_encode, from_read) = queue();
         let (to_compute, from_encode) = queue();
@@ -224,5 +230,22 @@ impl Rest<'_> {
             stage::start(scope, READ, move || stages.feed(READ, permits, batches, &to_encode))?;
             stages.outcome(writing.join().unwrap_or_default())
         })
+    }
+
+    /// The shards to do, each counted before it begins.
+    fn shards<'s>(&'s self, stages: &'s Stages) -> Box<dyn Iterator<Item = Result<u64>> + Send + 's> {
+        let Rest { order, given, reader, output, tries, events, .. } = *self;
+        let shards: Box<dyn Iterator<Item = Result<u64>> + Send + 's> = match &order.share {
+            Some(Share::Given(share)) => {
+                let features = self.features.clone();
+                let giving = Giving { shards: given, share, output, reader, features, tries, events };
+                Box::new(giving.to_do(move || stages.has_failed()))
+            }
+            _ => Box::new(reader.share().filter(|shard| !output.committed(*shard)).map(Ok)),
+        };
+        match tries {
+            Some(tries) => Box::new(tries.counted(shards, move || stages.has_failed())),
+            None => shards,
+        }
     }
 }

@@ -42,6 +42,18 @@ impl OutputDir {
         Ok(found)
     }
 
+    /// The attempts at a shard; none is 0 attempts.
+    ///
+    /// # Errors
+    /// The disk or the store; the record is damaged.
+    pub fn attempts_at(&self, shard: u64) -> Result<ShardAttempts> {
+        let name = attempt_file(shard);
+        match self.read(&name)? {
+            Some(content) => record::from_json(&self.path().join(name), &content),
+            None => Ok(ShardAttempts { shard, ..ShardAttempts::default() }),
+        }
+    }
+
     /// Keeps the attempts at a shard. They are counted before the shard begins.
     ///
     /// # Errors

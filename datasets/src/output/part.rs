@@ -5,6 +5,7 @@
 //! parts/3-of-8/             an output folder with an eighth of the shards
 //! parts/3-of-8/part.json    written last: all shards of the share are committed
 //! ```
+//! A part of shards that are given one by one has no share that could be missed: its record is there from the start.
 
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,35 @@ impl PartRecord {
 }
 
 impl OutputDir {
+    /// Begins a part of shards that are given one by one.
+    ///
+    /// # Errors
+    /// The disk or the store.
+    pub fn begin_given_part(&self, license: Option<&str>) -> Result<()> {
+        self.write_part(license, false)
+    }
+
+    /// Ends a part of shards that are given one by one.
+    ///
+    /// # Errors
+    /// [`DatasetError::Lost`] if another process changed the commits meanwhile; the disk or the store.
+    pub fn finish_given_part(&self, license: Option<&str>) -> Result<()> {
+        self.unchanged()?;
+        self.write_part(license, true)
+    }
+
+    fn write_part(&self, license: Option<&str>, is_complete: bool) -> Result<()> {
+        let inner = &*self.0;
+        match &inner.store {
+            Some(store) => store.write_part(inner.expected, license, is_complete),
+            None => {
+                let record =
+                    PartRecord { format: PART_FORMAT, job: inner.expected, license: license.map(str::to_string) };
+                inner.folder.write(PART_FILE, &record::to_json(&record)?)
+            }
+        }
+    }
+
     /// Ends a part: checks that the commits add up to `share`, and records that they do.
     ///
     /// # Errors
@@ -71,15 +101,10 @@ impl OutputDir {
             );
             return Err(DatasetError::Incomplete { path: self.path().to_path_buf(), reason });
         }
-        match &inner.store {
-            Some(store) => store.finish_part(inner.expected, license)?,
-            None => {
-                self.write_failures()?;
-                let record =
-                    PartRecord { format: PART_FORMAT, job: inner.expected, license: license.map(str::to_string) };
-                inner.folder.write(PART_FILE, &record::to_json(&record)?)?;
-            }
+        if inner.store.is_none() {
+            self.write_failures()?;
         }
+        self.write_part(license, true)?;
         failpoint::reach("part-finished");
         Ok(())
     }

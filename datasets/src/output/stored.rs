@@ -274,19 +274,8 @@ impl Stored {
         }
     }
 
-    /// Says who does this part, if it is one.
-    pub(super) fn begin_part(&self, job: Expected) -> Result<()> {
-        self.write_part(job, None, false)
-    }
-
-    /// Says that this part is complete.
-    pub(super) fn finish_part(&self, job: Expected, license: Option<&str>) -> Result<()> {
-        self.write_part(job, license, true)?;
-        failpoint::reach("part-finished");
-        Ok(())
-    }
-
-    fn write_part(&self, job: Expected, license: Option<&str>, is_complete: bool) -> Result<()> {
+    /// Says who does this part, if it is one, and whether it is complete.
+    pub(super) fn write_part(&self, job: Expected, license: Option<&str>, is_complete: bool) -> Result<()> {
         let Some(StoredPart { name, shards }) = &self.part else { return Ok(()) };
         let license = license.map(str::to_string);
         let holder = Folder::this_process();

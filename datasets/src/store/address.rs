@@ -36,6 +36,30 @@ pub fn is_there(path: &Path) -> Result<bool> {
     }
 }
 
+/// Writes a small file and removes it, in a folder or at an address of a store that must honour conditional puts. `token` is
+/// unique among those who try at once.
+///
+/// # Errors
+/// It cannot be written, or not on a condition.
+pub fn try_access(path: &Path, token: &str) -> Result<()> {
+    let name = format!(".anyflow-access-{token}");
+    let Some(address) = Address::parse(path)? else {
+        let file = path.join(name);
+        std::fs::write(&file, token).map_err(io_error(&file, "write"))?;
+        return std::fs::remove_file(&file).map_err(io_error(&file, "remove"));
+    };
+    let object = address.join(&name);
+    let content = Bytes::from(token.to_string());
+    object.try_create(&content)?;
+    let is_replaced = object.try_create(&content)?;
+    object.remove()?;
+    if is_replaced {
+        let reason = "it replaced an object that it should have kept".into();
+        return Err(DatasetError::NoConditionalPut { path: path.to_path_buf(), reason });
+    }
+    Ok(())
+}
+
 fn scheme_of(path: &Path) -> Option<(&str, &str)> {
     let (scheme, rest) = path.to_str()?.split_once("://")?;
     let is_word = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);

@@ -1,5 +1,6 @@
 //! `anyflow run`.
 
+mod cluster;
 mod engines;
 mod file_size;
 mod inputs;
@@ -11,9 +12,10 @@ use std::path::{Path, PathBuf};
 use anyflow_datasets::{MANIFEST_FILE, Manifest, PARTS_FOLDER, is_address, is_there};
 use anyflow_plan::FileKind;
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::order::{Order, RowSelection, ShardShare};
+use anyflow_plan::order::{Order, RowSelection, ShardShare, Share};
 use anyflow_plan::plan::{Job, PLAN_FORMAT};
 use anyflow_plan::seeds::{self, Drawing};
+use cluster::Cluster;
 pub use inputs::{Reads, check};
 use kept::KeptColumns;
 
@@ -84,6 +86,10 @@ pub struct Args {
     /// once, on one machine or many, and `anyflow finish` makes one output of their parts
     #[arg(long, value_name = "I/N", requires = "batch_rows", conflicts_with_all = ["file_size", "sweep"])]
     shards: Option<ShardShare>,
+    /// Cluster that does the shards, such as ballista=10.0.0.1:50050; input, output, weights and plugins must be there for its
+    /// workers too
+    #[arg(long, value_name = "ballista=HOST:PORT", requires = "batch_rows", conflicts_with_all = ["shards", "engines", "file_size", "sweep", "trace", "max_failures"])]
+    on: Option<Cluster>,
     /// Number of engines, each with a part of the shards; needs --batch-rows [default: one for each device]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     engines: Option<u32>,
@@ -151,6 +157,9 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     compiled.warn(console);
     check(&compiled, &args.reads())?;
     let order = order_of(args, compiled.job, &devices, console)?;
+    if let Some(on) = &args.on {
+        return cluster::run(args, &order, on, console);
+    }
     if devices.len() > 1 {
         return engines::run(args, &order, &devices, console);
     }
@@ -260,7 +269,7 @@ fn order_of(args: &Args, mut job: Job, devices: &[String], console: &Console) ->
         key: args.key.clone(),
         keep,
         shard_rows,
-        share: args.shards,
+        share: args.shards.map(Share::Range),
         batch_rows: args.batch_rows,
         max_attempts: args.max_attempts,
         last_death: None,

@@ -47,6 +47,7 @@ impl Bars {
             | Event::Step { .. }
             | Event::Preview { .. }
             | Event::Rows { .. }
+            | Event::Shard { .. }
             | Event::Checked(_)
             | Event::Failed { .. }
             | Event::Done { .. } => {}

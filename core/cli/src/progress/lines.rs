@@ -68,6 +68,7 @@ impl Lines {
             | Event::Step { .. }
             | Event::Preview { .. }
             | Event::Rows { .. }
+            | Event::Shard { .. }
             | Event::Checked(_)
             | Event::Failed { .. }
             | Event::Done { .. } => {}

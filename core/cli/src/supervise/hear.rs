@@ -157,6 +157,7 @@ impl Heard {
             | Event::Step { .. }
             | Event::Preview { .. }
             | Event::Rows { .. }
+            | Event::Shard { .. }
             | Event::Checked(_) => {}
         }
     }

@@ -62,7 +62,8 @@ pub fn at_end_of_input() -> std::io::Result<()> {
     std::thread::Builder::new().name("input-end".into()).spawn(wait).map(drop)
 }
 
-fn interrupt() {
+/// Acts as a press of Ctrl-C.
+pub fn interrupt() {
     let engines = engines().clone();
     if engines.is_empty() {
         std::process::exit(1);

@@ -10,7 +10,7 @@ use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_EVENT};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::log;
+use super::{Input, log};
 
 /// Maximum number of queued messages. Bounded, so that an engine that floods its log waits for the screen.
 const QUEUE: usize = 64;
@@ -35,16 +35,16 @@ pub(super) struct Voices {
 }
 
 impl Voices {
-    /// Listens to a process whose streams are pipes, and sends it the order.
+    /// Listens to a process whose streams are pipes, and sends it its input.
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn of(child: &mut Child, order: Option<Vec<u8>>) -> io::Result<Self> {
+    pub fn of(child: &mut Child, given: Input) -> io::Result<Self> {
         let (sender, heard) = sync_channel(QUEUE);
         let input = child.stdin.take();
         let out = child.stdout.take();
         let err = child.stderr.take();
-        let _order = spawn("engine-order", move || give(input, order.as_deref()))?;
+        let _order = spawn("engine-order", move || give(input, given))?;
         let to = sender.clone();
         spawn("engine-events", move || drop(to.send(Voice::EventsEnd(out.map_or(Ok(()), |out| events(out, &to))))))?;
         let to = sender.clone();
@@ -68,14 +68,14 @@ fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
     std::thread::Builder::new().name(name.into()).spawn(work)
 }
 
-/// Writes the order and returns the open pipe. Ignores write errors: an engine that does not read explains why when it
+/// Writes the input and returns the open pipe. Ignores write errors: an engine that does not read explains why when it
 /// exits.
-fn give(input: Option<ChildStdin>, order: Option<&[u8]>) -> Option<ChildStdin> {
-    let mut input = input?;
-    if let Some(order) = order {
-        let _ = input.write_all(order);
+fn give(pipe: Option<ChildStdin>, input: Input) -> Option<ChildStdin> {
+    let mut pipe = pipe?;
+    for bytes in input {
+        let _ = pipe.write_all(&bytes);
     }
-    Some(input)
+    Some(pipe)
 }
 
 fn events(out: impl io::Read, to: &SyncSender<Voice>) -> Result<(), FrameError> {

@@ -12,7 +12,7 @@ use super::*;
 fn engine(script: &str) -> Result<Value, EngineFailure> {
     let mut command = Command::new("/bin/sh");
     command.args(["-c", script]);
-    supervise(command, None, &mut Progress::silent())
+    supervise(command, Box::new(std::iter::empty()), &mut Progress::silent())
 }
 
 fn death(script: &str) -> Box<Death> {
@@ -208,16 +208,23 @@ fn the_engine_gets_the_whole_order_and_an_open_pipe() {
     );
     let mut command = Command::new("/bin/sh");
     command.args(["-c", &script]);
-    assert_eq!(supervise(command, Some(order.clone()), &mut Progress::silent()).unwrap(), json!(1));
+    assert_eq!(
+        supervise(command, Box::new(std::iter::once(order.clone())), &mut Progress::silent()).unwrap(),
+        json!(1)
+    );
     // An engine that does not read its order explains why when it exits.
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "exit 7"]);
-    assert!(matches!(supervise(command, Some(order), &mut Progress::silent()), Err(EngineFailure::Died(_))));
+    assert!(matches!(
+        supervise(command, Box::new(std::iter::once(order)), &mut Progress::silent()),
+        Err(EngineFailure::Died(_))
+    ));
 }
 
 #[test]
 fn a_missing_program_is_a_start_error() {
-    let error = supervise(Command::new("/no/such/engine"), None, &mut Progress::silent()).unwrap_err();
+    let error =
+        supervise(Command::new("/no/such/engine"), Box::new(std::iter::empty()), &mut Progress::silent()).unwrap_err();
     assert!(matches!(error, EngineFailure::Start { .. }));
     assert_eq!(error.exit_code(), 1);
 }

@@ -80,6 +80,15 @@ pub enum Event {
         /// Bytes after this frame.
         bytes: u64,
     },
+    /// A shard that the front gave is committed.
+    Shard {
+        /// Its number.
+        shard: u64,
+        /// Rows that are good.
+        rows: u64,
+        /// Rows that failed.
+        failed: u64,
+    },
     /// The result of a check of a plugin.
     Checked(Checked),
     /// The job failed. This is the last event.

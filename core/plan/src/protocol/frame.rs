@@ -119,6 +119,13 @@ impl<W: Write> FrameWriter<W> {
     }
 }
 
+impl FrameWriter<Vec<u8>> {
+    /// Takes the bytes that were written since the last call.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.to)
+    }
+}
+
 /// A reader of frames.
 #[derive(Debug)]
 pub struct FrameReader<R> {

@@ -42,7 +42,7 @@ pub struct Order {
     pub shard_rows: u64,
     /// The share of the shards that this order does; `None` for all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub share: Option<ShardShare>,
+    pub share: Option<Share>,
     /// Maximum rows per network call of a run; measured by default.
     #[serde(default)]
     pub batch_rows: Option<u32>,
@@ -74,6 +74,70 @@ pub struct Order {
     /// File for a timeline of the run.
     #[serde(default)]
     pub trace: Option<String>,
+}
+
+impl Order {
+    /// The number of shards over so many rows of the input.
+    pub fn shards(&self, rows: u64) -> u64 {
+        rows.div_ceil(self.rows_per_shard())
+    }
+
+    /// Rows of the input in a shard, which has each of them as often as it is drawn.
+    pub fn rows_per_shard(&self) -> u64 {
+        (self.shard_rows / self.selection.draws.max(1)).max(1)
+    }
+
+    /// True if the shards follow the order, one by one.
+    pub fn is_given(&self) -> bool {
+        matches!(self.share, Some(Share::Given(_)))
+    }
+}
+
+/// A share of a job's shards. Whoever does it writes a part of the output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Share {
+    /// A range of them.
+    Range(ShardShare),
+    /// Those that the front gives.
+    Given(GivenShare),
+}
+
+impl Share {
+    /// The shards that may be of this share, of so many in all.
+    pub fn of_shards(&self, shards: u64) -> Range<u64> {
+        match self {
+            Share::Range(share) => share.of_shards(shards),
+            Share::Given(_) => 0..shards,
+        }
+    }
+
+    /// The name of the part.
+    pub fn name(&self) -> String {
+        match self {
+            Share::Range(share) => share.name(),
+            Share::Given(share) => share.part.clone(),
+        }
+    }
+}
+
+/// The shards that the front gives: a [`GivenShard`] each, in frames behind the order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GivenShare {
+    /// The name of the part.
+    pub part: String,
+    /// Seconds without a shard after which the engine ends, so that others may take its part over.
+    pub idle_seconds: f64,
+}
+
+/// A shard that the front gives. `None` in place of one ends the share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenShard {
+    /// The shard.
+    pub shard: u64,
+    /// How the process of its last attempt ended, if the front knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_death: Option<String>,
 }
 
 /// One of `of` ranges of a job's shards, of nearly equal length. Neighbours are in one range, so that it reads few row groups.

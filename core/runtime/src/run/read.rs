@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Expected, Feature, Features, RowFilter, RowSet, selected};
+use anyflow_datasets::{Bound, DEFAULT_KEY, Dataset, Expected, Feature, Features, RowSet, selected};
 use anyflow_plan::order::{DRAW_COLUMN, Order};
 use anyflow_plan::plan::RunPlan;
 
@@ -63,9 +63,8 @@ impl<'a> ShardReader<'a> {
             (false, false) => {
                 let paths: Vec<PathBuf> = order.inputs.iter().map(PathBuf::from).collect();
                 let dataset = Dataset::open(&paths)?.with_files(plan.columns_read());
-                let filter = selection.filter.as_deref().map(RowFilter::parse).transpose()?;
-                let rows = selected(&dataset, filter.as_ref())?;
-                let rows = rows.slice(selection.skip..selection.skip.saturating_add(most));
+                let places = selection.skip..selection.skip.saturating_add(most);
+                let rows = selected(&dataset, selection.filter.as_deref(), places)?;
                 (Some(dataset), rows)
             }
         };
@@ -102,12 +101,12 @@ impl<'a> ShardReader<'a> {
 
     /// Total number of shards.
     pub fn shards(&self) -> u64 {
-        self.rows.len().div_ceil(self.shard_rows())
+        self.order.shards(self.rows.len())
     }
 
     /// The shards that this order does.
     pub fn share(&self) -> Range<u64> {
-        self.order.share.map_or(0..self.shards(), |share| share.of_shards(self.shards()))
+        self.order.share.as_ref().map_or(0..self.shards(), |share| share.of_shards(self.shards()))
     }
 
     /// The size of [`ShardReader::share`].
@@ -122,7 +121,7 @@ impl<'a> ShardReader<'a> {
 
     /// Rows of the input in a shard.
     fn shard_rows(&self) -> u64 {
-        (self.order.shard_rows / self.draws).max(1)
+        self.order.rows_per_shard()
     }
 
     /// The dataset, if the pipeline has inputs.

@@ -1,7 +1,7 @@
 //! The last stage: rows to committed shards.
 
 use anyflow_datasets::{Expected, FAILURES_FILE, Failure, OutputDir, ShardWriter};
-use anyflow_plan::order::Order;
+use anyflow_plan::order::{Order, Share};
 use anyflow_plan::plan::RunPlan;
 
 use super::causes::FailureCauses;
@@ -123,6 +123,9 @@ impl<'a> OutputWriter<'a> {
             shard.writer.commit(&shard.failures)?;
             self.tries.map_or(Ok(()), |tries| tries.ended(number))?;
             self.counts.committed += shard.rows;
+            if self.order.is_given() {
+                self.events.shard(number, self.output.shard_rows(number));
+            }
         } else {
             self.shard = Some(shard);
         }
@@ -142,8 +145,11 @@ impl<'a> OutputWriter<'a> {
         std::mem::take(&mut self.causes).notes().into_iter().for_each(|note| self.events.note(note));
         self.check_failures()?;
         let license = self.plan.model.license.as_deref();
-        if self.order.share.is_some() {
-            self.output.finish_part(share, license)?;
+        if let Some(of) = &self.order.share {
+            match of {
+                Share::Range(_) => self.output.finish_part(share, license)?,
+                Share::Given(_) => self.output.finish_given_part(license)?,
+            }
             let (rows, failed) = self.output.progress();
             return Ok(RunSummary { rows, failed, shards: share.shards });
         }

@@ -3,7 +3,7 @@
 use std::thread::ScopedJoinHandle;
 
 use anyflow_datasets::{MANIFEST_FILE, is_there};
-use anyflow_plan::order::{Order, ShardShare};
+use anyflow_plan::order::{Order, ShardShare, Share};
 use serde_json::{Value, json};
 
 use super::super::finish;
@@ -67,11 +67,12 @@ fn each(args: &Args, order: &Order, devices: &[String], console: &Console) -> Re
     let part = |(index, device): (usize, &String)| {
         let share = ShardShare { index: index as u64 + 1, of };
         let output = order::absolute(&super::folder_of(&args.output, Some(share)))?;
-        Ok(Order { share: Some(share), output, device: device.clone(), ..order.clone() })
+        Ok(Order { share: Some(Share::Range(share)), output, device: device.clone(), ..order.clone() })
     };
     let orders = devices.iter().enumerate().map(part).collect::<Result<Vec<Order>>>()?;
     let run = |order: &Order| {
-        let label = format!("engine {} on {}", order.share.map_or(1, |share| share.index), order.device);
+        let part = order.share.as_ref().map(Share::name).unwrap_or_default();
+        let label = format!("engine {part} on {}", order.device);
         attempts::execute(order, console, || Progress::labelled(console, &label))
     };
     let run = &run;

@@ -8,9 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Begun(Mutex<BTreeSet<u64>>);
 
 impl Begun {
-    /// Adds a shard that begins.
-    pub fn add(&self, shard: u64) {
-        self.shards().insert(shard);
+    /// Adds a shard that begins. Returns false if it has begun already.
+    pub fn add(&self, shard: u64) -> bool {
+        self.shards().insert(shard)
     }
 
     /// Removes a shard that is committed.
