@@ -125,7 +125,8 @@ fn as_read(plan: &RunPlan, dataset: &Dataset) -> Result<Vec<(String, Option<Cell
 fn spells_numbers(dataset: &Dataset, column: &str) -> Result<bool> {
     let first = dataset.rows().min(FIRST_CELLS);
     for batch in dataset.read(Some(&[column]), 0..first, first as usize)? {
-        let cells = dataset.cells(&batch?, column)?.as_integers(&[])?;
+        let batch = batch?;
+        let cells = dataset.cells(&batch, column)?.as_integers(&[])?;
         if (0..cells.len()).any(|row| matches!(cells.get(row), Ok(Some(_)))) {
             return Ok(true);
         }
