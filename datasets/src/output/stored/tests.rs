@@ -183,15 +183,15 @@ fn an_upload_whose_answer_is_lost_is_known_by_its_name_and_length() {
 #[test]
 fn a_part_says_what_it_does() {
     let whole = stored();
-    whole.begin_part(EXPECTED).unwrap();
+    whole.write_part(EXPECTED, None, false).unwrap();
     assert!(whole.parts().unwrap().is_empty());
     let part = part_of(&whole, 1..3);
     let record = || whole.parts().unwrap().remove("1-of-2").unwrap();
-    part.begin_part(EXPECTED).unwrap();
+    part.write_part(EXPECTED, None, false).unwrap();
     let begun = record();
     assert_eq!((begun.job, begun.shards, begun.is_complete, begun.license), (EXPECTED, (1, 3), false, None));
     assert_eq!(begun.holder.split(' ').nth(1), Some(std::process::id().to_string().as_str()));
-    part.finish_part(EXPECTED, Some("MIT")).unwrap();
+    part.write_part(EXPECTED, Some("MIT"), true).unwrap();
     assert_eq!((record().is_complete, record().license.as_deref()), (true, Some("MIT")));
     whole.write("parts/notes.txt", b"mine").unwrap();
     assert_eq!(whole.parts().unwrap().len(), 1);
