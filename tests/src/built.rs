@@ -26,11 +26,11 @@ pub fn target() -> PathBuf {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let target = folder.parent().expect("a profile's folder is in the target folder");
         let status = Command::new(cargo)
-            .args(["build", "--quiet", "--workspace"])
+            .args(["build", "--quiet"])
             .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
             .env("CARGO_TARGET_DIR", target)
             .status();
-        assert!(status.is_ok_and(|status| status.success()), "cargo build --workspace failed");
+        assert!(status.is_ok_and(|status| status.success()), "cargo build failed");
     });
     folder
 }

@@ -3,6 +3,7 @@
 mod absent;
 mod browser;
 mod built;
+mod cluster;
 mod data;
 mod http;
 mod models;
@@ -17,6 +18,7 @@ mod workspace;
 pub use absent::{leave_out, python};
 pub use browser::Browser;
 pub use built::{Output, anyflow, anyflow_with, command_in, component, descriptor, library, shipped_plugins, target};
+pub use cluster::{Cluster, Executor, children, signal};
 pub use data::{digit_png, files_below, tone_wav, write_columns, write_digits};
 pub use http::{Http, Response};
 pub use models::IMAGE_LABEL_MODEL;

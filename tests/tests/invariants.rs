@@ -35,6 +35,7 @@ fn crates_depend_on_each_other_as_designed() {
             "anyflow-diffusion" => &["anyflow-config", "anyflow-native"],
             "anyflow-sdk" => &["anyflow-abi"],
             "anyflow-server" => &["anyflow-config", "anyflow-plan", "anyflow-datasets"],
+            "anyflow-cluster" => &["anyflow-plan", "anyflow-datasets"],
             "anyflow-cli" => &["anyflow-abi", "anyflow-plan", "anyflow-datasets", "anyflow-server", "anyflow-weights"],
             // The SDK's test kit is a small host that checks linked and loaded plugins alike.
             "anyflow-runtime" => &[
@@ -91,8 +92,8 @@ fn reaches(metadata: &Metadata, from: &str, to: &str) -> bool {
 fn crates_without_tensors_do_not_depend_on_libtorch_indirectly() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     let metadata = MetadataCommand::new().manifest_path(manifest).exec().unwrap();
-    let without =
-        ["abi", "config", "plan", "datasets", "weights", "server", "cli"].map(|name| format!("anyflow-{name}"));
+    let without = ["abi", "config", "plan", "datasets", "weights", "server", "cli", "cluster"]
+        .map(|name| format!("anyflow-{name}"));
     for name in without.iter().map(String::as_str).chain(["xtask"]) {
         assert!(!reaches(&metadata, name, "torch-sys"), "{name} reaches libtorch");
     }
@@ -129,6 +130,24 @@ fn checking_and_planning_need_neither_libtorch_nor_weights() {
 }
 
 #[test]
+fn only_the_cluster_is_built_on_demand() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let metadata = MetadataCommand::new().manifest_path(manifest).no_deps().exec().unwrap();
+    let default: BTreeSet<&str> =
+        metadata.workspace_default_packages().iter().map(|package| package.name.as_str()).collect();
+    let others: Vec<&str> =
+        metadata.packages.iter().map(|package| package.name.as_str()).filter(|name| !default.contains(name)).collect();
+    assert_eq!(others, ["anyflow-cluster"]);
+    for package in metadata.packages.iter().filter(|package| default.contains(package.name.as_str())) {
+        let heavy = package
+            .dependencies
+            .iter()
+            .find(|d| ["ballista", "datafusion"].iter().any(|name| d.name.starts_with(name)));
+        assert!(heavy.is_none(), "{} depends on {}", package.name, heavy.unwrap().name);
+    }
+}
+
+#[test]
 fn only_datasets_reads_parquet() {
     for package in packages() {
         let knows = dependencies(&package).contains("parquet");
@@ -139,7 +158,7 @@ fn only_datasets_reads_parquet() {
 #[test]
 fn the_tree_has_one_arrow_and_one_parquet() {
     let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.lock")).unwrap();
-    for name in ["arrow-array", "arrow-schema", "parquet"] {
+    for name in ["arrow-array", "arrow-schema", "object_store", "parquet"] {
         assert_eq!(lock.matches(&format!("name = \"{name}\"\n")).count(), 1, "{name}");
     }
 }
@@ -228,6 +247,7 @@ fn a_type_shares_its_name_only_with_its_other_side() {
         "core/runtime",
         "core/server",
         "core/cli",
+        "core/cluster",
         "datasets",
     ] {
         for file in files_below(&root.join(name).join("src"), "rs") {

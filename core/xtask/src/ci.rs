@@ -18,16 +18,8 @@ struct Part {
 /// The checks before the tests, cheapest first.
 const PARTS: [Part; 3] = [
     Part { name: "format", arguments: &["fmt", "--all", "--check"], variable: None },
-    Part {
-        name: "lints",
-        arguments: &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"],
-        variable: None,
-    },
-    Part {
-        name: "documentation",
-        arguments: &["doc", "--workspace", "--no-deps"],
-        variable: Some(("RUSTDOCFLAGS", "-D warnings")),
-    },
+    Part { name: "lints", arguments: &["clippy", "--all-targets", "--", "-D", "warnings"], variable: None },
+    Part { name: "documentation", arguments: &["doc", "--no-deps"], variable: Some(("RUSTDOCFLAGS", "-D warnings")) },
 ];
 
 /// Runs the checks in order and stops at the first failure.

@@ -29,7 +29,7 @@ const REPORT: &str = "report.html";
 pub fn run(workspace: &Workspace) -> Result<()> {
     let begin = Instant::now();
     setup::run(workspace)?;
-    process::run(workspace.cargo().args(["build", "--workspace"]))?;
+    process::run(workspace.cargo().arg("build"))?;
     let folder = workspace.target.join("demo");
     clear(&folder)?;
     for arguments in commands(workspace.relative(&folder)) {

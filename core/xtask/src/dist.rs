@@ -12,7 +12,7 @@ use object::read::elf::ElfFile64;
 use serde::Deserialize;
 
 use crate::workspace::Workspace;
-use crate::{process, setup};
+use crate::{cluster, process, setup};
 
 /// Programs in the folder `bin`.
 const PROGRAMS: [&str; 2] = ["anyflow", "anyflow-engine"];
@@ -132,9 +132,9 @@ pub fn build(workspace: &Workspace, profile: &str) -> Result<Built> {
 
 /// In a checkout, programs find libtorch next to the target folder by a run path. Shipped programs must not have one:
 /// where they are unpacked, it could lead to a folder that others control. `anyflow` tells the engine where libtorch
-/// is. Other profiles build the same as `cargo build --workspace`, so that nothing is compiled again.
+/// is. Other profiles build the same as `cargo build`, so that nothing is compiled again.
 fn build_command(mut command: Command, profile: &str) -> Command {
-    command.args(["build", "--profile", profile, "--workspace"]);
+    command.args(["build", "--profile", profile, "--workspace", "--exclude", cluster::PACKAGE]);
     if profile == SHIPPED_PROFILE {
         command.env("CARGO_ENCODED_RUSTFLAGS", "");
         command.args(LEFT_OUT.iter().flat_map(|package| ["--exclude", package]));

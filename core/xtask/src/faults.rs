@@ -3,6 +3,7 @@
 //!
 //! Drives the built programs as a user would, without knowledge of their internals.
 
+mod clustered;
 mod crowd;
 mod hostile;
 mod inputs;
@@ -32,7 +33,7 @@ use self::project::Project;
 use self::tally::{Tally, Trial};
 use crate::random::Random;
 use crate::workspace::Workspace;
-use crate::{process, setup, test};
+use crate::{cluster, process, setup, test};
 
 /// Arguments: what to try, and how often.
 #[derive(Debug, clap::Args)]
@@ -90,10 +91,12 @@ enum Part {
     Requests,
     /// Changes between a kill and the next command; runs the test `identity`
     Identity,
+    /// `kill -9` of every process of a job on Ballista; builds core/cluster
+    Cluster,
 }
 
 impl Part {
-    const ALL: [Part; 8] = [
+    const ALL: [Part; 9] = [
         Part::Kills,
         Part::System,
         Part::Writers,
@@ -102,6 +105,7 @@ impl Part {
         Part::Serve,
         Part::Requests,
         Part::Identity,
+        Part::Cluster,
     ];
 
     /// True if outcomes are compared with those of undisturbed commands.
@@ -119,10 +123,11 @@ impl Part {
             Part::Serve => "serve",
             Part::Requests => "requests",
             Part::Identity => "identity",
+            Part::Cluster => "cluster",
         }
     }
 
-    /// Number of tries; for `kills` and `serve` the number of kills.
+    /// Number of tries; for `kills`, `serve` and `cluster` the number of kills.
     fn count(self, size: Size) -> u64 {
         let [change, night, release] = match self {
             Part::Kills => [200, 5_000, 20_000],
@@ -134,6 +139,8 @@ impl Part {
             Part::Requests => [150, 5_000, 50_000],
             // In CI, it runs with the other tests.
             Part::Identity => [0, 1, 1],
+            // In CI, the tests of the cluster kill each process once.
+            Part::Cluster => [0, 300, 3_000],
         };
         match size {
             Size::Change => change,
@@ -152,7 +159,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
         Some(folder) => std::path::absolute(folder)?,
         None => {
             setup::run(workspace)?;
-            process::run(workspace.cargo().args(["build", "--workspace"]))?;
+            process::run(workspace.cargo().arg("build"))?;
+            if options.part.contains(&Part::Cluster) || Part::Cluster.count(options.size) > 0 {
+                cluster::build(workspace)?;
+            }
             workspace.target.join("debug")
         }
     };
@@ -195,12 +205,13 @@ fn perform(workspace: &Workspace, programs: &Path, project: &Project, options: &
         Part::Serve => crowd.all(Goal::Sum("kills", count), |seat, _, random| served::attempt(seat, random)),
         Part::Requests => hostile::all(&crowd, workspace, programs, count),
         Part::Identity => identity(workspace, part.name()),
+        Part::Cluster => clustered::all(&crowd, count),
     }
 }
 
 /// Runs the test of the identity matrix as one try.
 fn identity(workspace: &Workspace, part: &'static str) -> Result<Tally> {
-    let arguments = ["--workspace", "--test", "identity"].map(Into::into);
+    let arguments = ["--test", "identity"].map(Into::into);
     let passed = test::run(workspace, &arguments)? == ExitCode::SUCCESS;
     let mut trial = Trial::of("matrix");
     trial.wrong((!passed).then(|| "the test says what differs".into()));

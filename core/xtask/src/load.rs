@@ -68,7 +68,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         Some(folder) => std::path::absolute(folder)?,
         None => {
             setup::run(workspace)?;
-            process::run(workspace.cargo().args(["build", "--workspace"]))?;
+            process::run(workspace.cargo().arg("build"))?;
             workspace.target.join("debug")
         }
     };

@@ -9,6 +9,7 @@ mod absent;
 mod bench;
 mod cache;
 mod ci;
+mod cluster;
 mod demo;
 mod deny;
 mod dist;
@@ -59,7 +60,10 @@ enum Verb {
     Setup,
     /// Set up, build, and run all tests
     Test {
-        /// Arguments for `cargo test`; with packages named, `--workspace` is omitted
+        /// Build and test core/cluster in place of everything else; the arguments are those of its tests
+        #[arg(long)]
+        cluster: bool,
+        /// Arguments for `cargo test`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
         _arguments: Vec<OsString>,
     },
@@ -121,6 +125,9 @@ fn perform(verb: Verb) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
     match verb {
         Verb::Setup => setup::run(&workspace)?,
+        Verb::Test { cluster: true, .. } => {
+            return cluster::run(&workspace, &env::args_os().skip(3).collect::<Vec<_>>());
+        }
         // Not clap's arguments: clap drops a leading `--`, which cargo needs.
         Verb::Test { .. } => return test::run(&workspace, &env::args_os().skip(2).collect::<Vec<_>>()),
         Verb::Ci { no_test } => return ci::run(&workspace, no_test),

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use crate::workspace::Workspace;
-use crate::{miri, process, setup};
+use crate::{cluster, miri, process, setup};
 
 /// Valgrind's exit code for findings. Our programs never use it.
 const FOUND: i32 = 97;
@@ -75,14 +75,15 @@ fn unstable_cargo(workspace: &Workspace) -> Command {
 fn build(workspace: &Workspace, tool: Tool) -> Result<PathBuf> {
     match tool {
         Tool::Valgrind => {
-            process::run(workspace.cargo().args(["build", "--workspace"]))?;
+            process::run(workspace.cargo().arg("build"))?;
             Ok(workspace.target.join("debug"))
         }
         Tool::Asan => {
             let target = workspace.target.join("asan");
             let rpath = format!("-Clink-arg=-Wl,-rpath,{}", workspace.link().join("lib").display());
             let mut command = unstable_cargo(workspace);
-            command.args(["build", "--workspace", "--exclude", "xtask", "--target", TARGET, "--target-dir"]);
+            command.args(["build", "--workspace", "--exclude", "xtask", "--exclude", cluster::PACKAGE]);
+            command.args(["--target", TARGET, "--target-dir"]);
             // Plugins use the sanitizer's functions of the program that loads them.
             command.arg(&target).env("RUSTFLAGS", format!("-Zsanitizer=address -Clink-arg=-rdynamic {rpath}"));
             command.current_dir(&workspace.root);

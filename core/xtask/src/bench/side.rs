@@ -48,8 +48,8 @@ impl Ours {
     /// The build fails.
     pub fn build(workspace: &Workspace, programs: bool) -> Result<Self> {
         let mut command = workspace.cargo();
-        // Build the whole workspace both times: the features of dependencies depend on the set of packages.
-        command.args(["bench", "--no-run", "--workspace", "--bench", WORKLOADS]);
+        // Build all packages both times: the features of dependencies depend on the set of packages.
+        command.args(["bench", "--no-run", "--bench", WORKLOADS]);
         command.arg("--message-format=json-render-diagnostics").stdout(Stdio::piped());
         let mut running = command.spawn().context("cannot start cargo")?;
         let messages = running.stdout.take().map(BufReader::new);
@@ -59,7 +59,7 @@ impl Ours {
         let workloads = executables.into_iter().next().context("cargo named no program `workloads`")?;
         if programs {
             let mut command = workspace.cargo();
-            command.args(["build", "--release", "--workspace"]).stdout(Stdio::null());
+            command.args(["build", "--release"]).stdout(Stdio::null());
             ensure!(command.status().context("cannot start cargo")?.success(), "the build failed");
         }
         let anyflow = workspace.target.join("release").join("anyflow");

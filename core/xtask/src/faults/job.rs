@@ -97,6 +97,9 @@ impl Job {
     }
 }
 
+/// Rows of each table.
+pub const ROWS: u32 = 400;
+
 /// The files of the project by name.
 pub const FILES: [(&str, &str); 8] = [
     ("model.yaml", MODEL),
@@ -120,7 +123,7 @@ pub const PREPARATION: [&str; 4] = [
 /// Two tables of numbers and values; the values of the second are ten times those of the first.
 pub fn tables() -> [(PathBuf, String); 2] {
     let table = |factor: u32| {
-        let rows = (0..400).map(|row| format!("{row},{}.5\n", row * factor));
+        let rows = (0..ROWS).map(|row| format!("{row},{}.5\n", row * factor));
         std::iter::once("id,value\n".to_string()).chain(rows).collect::<String>()
     };
     [("rows.csv".into(), table(1)), ("other.csv".into(), table(10))]

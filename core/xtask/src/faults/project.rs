@@ -81,9 +81,14 @@ impl Project {
         self.folder.path()
     }
 
+    /// The path of one of the programs.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     /// `anyflow` in the project's folder.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.programs.join("anyflow"));
+        let mut command = Command::new(self.program("anyflow"));
         command.current_dir(self.root()).envs(ONE_THREAD);
         command.env("ANYFLOW_PLUGINS", self.root().join("plugins"));
         command.env("XDG_CACHE_HOME", self.root().join("cache"));

@@ -70,6 +70,11 @@ impl Running {
         Ok(Running { child, log: log.into(), begin: Instant::now() })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its child processes.
     pub fn engines(&self) -> Vec<Pid> {
         let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
