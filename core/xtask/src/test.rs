@@ -30,7 +30,8 @@ pub fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<ExitCode> {
 /// `cargo test` with built programs.
 pub fn command(workspace: &Workspace) -> Command {
     let mut command = workspace.cargo();
-    command.arg("test").envs(ONE_THREAD).env(BUILT, "yes");
+    // One failure must not hide the others.
+    command.args(["test", "--no-fail-fast"]).envs(ONE_THREAD).env(BUILT, "yes");
     if let Some(interpreter) = python::interpreter() {
         command.env(python::VARIABLE, interpreter);
     }
