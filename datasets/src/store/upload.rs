@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_file_is_whole_in_one_request_or_in_parts() {
         for (size, request) in [(0, "put a"), (PART_BYTES, "put a"), (5 * PART_BYTES + 7, "multipart a")] {
-            let bytes: Vec<u8> = (0..size).map(|at| (at * 31 >> 4) as u8).collect();
+            let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
             let store = Faulty::new(|_, _| None);
             store.address("a").upload(file(&bytes), size).unwrap();
             assert_eq!(store.requests(), [request]);

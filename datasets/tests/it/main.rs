@@ -17,6 +17,7 @@ mod inspecting;
 mod jobs;
 mod joining;
 mod labels;
+mod leftovers;
 mod linking;
 mod outputs;
 mod pairing;

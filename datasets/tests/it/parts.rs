@@ -5,7 +5,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::jobs::{EXPECTED, Place, SHARDS, assert_good, begin, edit, open_job, run, write_shard};
-use anyflow_datasets::{DatasetError, Expected, Folder, Manifest, PARTS_FOLDER, PartProgress, gather, job_progress};
+use crate::support::numbered_batch;
+use anyflow_datasets::{
+    DatasetError, Expected, Failure, Folder, Manifest, PARTS_FOLDER, PartProgress, gather, job_progress,
+};
 
 const LICENSE: &str = "Apache-2.0";
 
@@ -74,6 +77,24 @@ fn parts_become_the_output_of_one_run() {
     again.take().unwrap();
     assert_eq!(again.finish().unwrap(), manifest);
     assert_good(&out, 1);
+}
+
+#[test]
+fn a_shard_of_failed_rows_is_taken_without_a_file() {
+    let place = Place::new();
+    let out = place.at("out");
+    let output = open_job(&part(&out, "1-of-1"), 1).unwrap();
+    (1..SHARDS).for_each(|shard| write_shard(&output, shard, 1).unwrap());
+    let text = |text: &str| text.to_string();
+    let failure = |row| Failure { row_key: text("a"), row, node: text("picture"), code: text("test"), text: text("") };
+    let failures: Vec<Failure> = (0..share(1).rows).map(failure).collect();
+    output.shard(0, &numbered_batch(0, 1).1).unwrap().commit(&failures).unwrap();
+    output.finish_part(EXPECTED, None).unwrap();
+    drop(output);
+    let gathering = gather(&out).unwrap();
+    gathering.take().unwrap();
+    let manifest = gathering.finish().unwrap();
+    assert_eq!((&manifest.shards[0].file, manifest.rows, manifest.failures), (&None, 12, 8));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::output::FileHash;
-use crate::store::faulty::{Fault, Faulty, passing};
+use crate::store::faulty::{Fault, Faulty, Rule, passing};
 use crate::write::WrittenFile;
 
 const JOB: &str = "the job";
@@ -158,7 +158,7 @@ fn only_shards_without_a_commit_are_orphans() {
 
 #[test]
 fn an_upload_whose_answer_is_lost_is_known_by_its_name_and_length() {
-    let rules: [(&str, fn(&str, usize) -> Option<Fault>); 2] = [
+    let rules: [(&str, Rule); 2] = [
         ("fails", |request, _| request.starts_with("put").then(|| Fault::Fails(passing()))),
         ("loses", |request, _| request.starts_with("put").then(|| Fault::Loses(passing()))),
     ];
