@@ -352,8 +352,8 @@ fn a_model_is_loaded_once_and_a_missing_program_is_named() {
     let cluster = Cluster::start(&numbers, 2, &[]);
     let on = cluster.on();
     let done = numbers.call(&[], &arguments("out", &["--on", &on, "--watched"]));
-    let events = done.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let end = events.filter(|event| event["event"] == "end").last().unwrap();
+    let mut events = done.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let end = events.rfind(|event| event["event"] == "end").unwrap();
     assert_eq!((&end["figures"]["loads"], &end["figures"]["waves"]), (&1.into(), &1.into()), "{done:?}");
     let missing = [("ANYFLOW_CLUSTER", OsString::from("/nowhere/anyflow-cluster"))];
     let missing = numbers.call(&missing, &arguments("none", &["--on", &on]));

@@ -2,11 +2,14 @@
 //! them to the next one.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyflow_plan::event::Event;
 use anyflow_plan::order::GivenShard;
+
+/// Shards that wait for the engine. Whoever gives them has some in progress, never so many, so that giving one never waits.
+const MOST_GIVEN: usize = 1024;
 
 /// The shards in progress.
 #[derive(Default)]
@@ -22,7 +25,7 @@ struct State {
     /// No more shards will come.
     is_over: bool,
     /// The engine that runs takes them from here.
-    engine: Option<Sender<Option<GivenShard>>>,
+    engine: Option<SyncSender<Option<GivenShard>>>,
     /// The engine has loaded its model.
     is_loaded: bool,
 }
@@ -52,7 +55,7 @@ impl Given {
     /// The shards for an engine that starts: those in progress, then those that come, until [`Given::ended`].
     pub fn for_engine(&self) -> impl Iterator<Item = Option<GivenShard>> + Send + use<> {
         let mut state = self.state();
-        let (engine, shards) = channel();
+        let (engine, shards) = sync_channel(MOST_GIVEN.max(state.shards.len() + 1));
         for (shard, last_death) in &state.shards {
             let _ = engine.send(Some(GivenShard { shard: *shard, last_death: last_death.clone() }));
         }

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_ORDER};
 use anyflow_plan::order::GivenShard;
 use anyflow_plan::protocol::VERSION;
-use crossbeam::channel::{Sender, bounded, unbounded};
+use crossbeam::channel::{Sender, bounded};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::stdio::{dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 use serde::de::DeserializeOwned;
@@ -18,6 +18,9 @@ use crate::{Result, RunError, process};
 
 /// The argument for an order on standard input.
 const INPUT: &str = "-";
+
+/// Shards that wait to be taken. A front gives one at a time, so that the end of its pipe is noticed at once.
+const MOST_GIVEN: usize = 1024;
 
 /// Takes standard output for the events. Afterwards, output that a plugin prints there goes to the log.
 ///
@@ -35,7 +38,7 @@ pub fn take_output() -> std::io::Result<File> {
 /// # Errors
 /// [`RunError::Data`]: the order is of another release. [`RunError::Internal`]: it cannot be read or parsed.
 pub fn order<T: DeserializeOwned>(from: &Path) -> Result<(T, GivenShards)> {
-    let (give, given) = unbounded();
+    let (give, given) = bounded(MOST_GIVEN);
     let named = |error: &dyn std::fmt::Display| RunError::Internal(format!("order {}: {error}", from.display()));
     if from != Path::new(INPUT) {
         let text = std::fs::read(from).map_err(|error| named(&error))?;

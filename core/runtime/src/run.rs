@@ -239,7 +239,7 @@ impl Rest<'_> {
             Some(Share::Given(share)) => {
                 let features = self.features.clone();
                 let giving = Giving { shards: given, share, output, reader, features, tries, events };
-                Box::new(giving.to_do(move || stages.has_failed()))
+                Box::new(giving.into_shards(move || stages.has_failed()))
             }
             _ => Box::new(reader.share().filter(|shard| !output.committed(*shard)).map(Ok)),
         };

@@ -37,7 +37,10 @@ pub struct Giving<'a> {
 
 impl<'a> Giving<'a> {
     /// The shards to do. Ends when the front says so, or when none is in progress and none came for some time.
-    pub fn to_do(self, has_failed: impl Fn() -> bool + Send + 'a) -> impl Iterator<Item = Result<u64>> + Send + 'a {
+    pub fn into_shards(
+        self,
+        has_failed: impl Fn() -> bool + Send + 'a,
+    ) -> impl Iterator<Item = Result<u64>> + Send + 'a {
         let begun = Begun::default();
         let take = move || {
             loop {
