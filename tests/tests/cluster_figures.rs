@@ -2,6 +2,7 @@
 //! `cargo test --test cluster_figures -- --ignored --nocapture --test-threads 1` measures.
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
+#![allow(clippy::print_stdout, reason = "figures are read on standard output")]
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
