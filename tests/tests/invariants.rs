@@ -247,7 +247,6 @@ fn a_type_shares_its_name_only_with_its_other_side() {
         "core/runtime",
         "core/server",
         "core/cli",
-        "core/cluster",
         "datasets",
     ] {
         for file in files_below(&root.join(name).join("src"), "rs") {

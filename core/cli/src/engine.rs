@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::error::CliError;
 use crate::libtorch::Libtorch;
 use crate::progress::Progress;
-use crate::supervise::{EngineFailure, Input, supervise};
+use crate::supervise::{EngineFailure, EngineInput, supervise};
 
 const PROGRAM: &str = "anyflow-engine";
 
@@ -97,7 +97,7 @@ pub fn execute_giving<T: Serialize>(
 pub fn input<T: Serialize>(
     order: &T,
     given: impl Iterator<Item = Option<GivenShard>> + Send + 'static,
-) -> Result<Input, CliError> {
+) -> Result<EngineInput, CliError> {
     let mut frames = FrameWriter::new(Vec::new(), LONGEST_ORDER);
     let too_long = |error| CliError::Usage(format!("the order for the engine is too long: {error}"));
     frames.write(order).map_err(too_long)?;

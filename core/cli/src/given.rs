@@ -13,7 +13,7 @@ const MOST_GIVEN: usize = 1024;
 
 /// The shards in progress.
 #[derive(Default)]
-pub struct Given {
+pub struct GivenQueue {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,7 +30,7 @@ struct State {
     is_loaded: bool,
 }
 
-impl Given {
+impl GivenQueue {
     /// A shard comes; `None` ends them.
     pub fn add(&self, given: Option<GivenShard>) {
         let mut state = self.state();
@@ -52,7 +52,7 @@ impl Given {
         !state.shards.is_empty()
     }
 
-    /// The shards for an engine that starts: those in progress, then those that come, until [`Given::ended`].
+    /// The shards for an engine that starts: those in progress, then those that come, until [`GivenQueue::ended`].
     pub fn for_engine(&self) -> impl Iterator<Item = Option<GivenShard>> + Send + use<> {
         let mut state = self.state();
         let (engine, shards) = sync_channel(MOST_GIVEN.max(state.shards.len() + 1));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_engine_that_ends_leaves_its_shards_to_the_next() {
-        let shards = Given::default();
+        let shards = GivenQueue::default();
         shards.add(given(7));
         let first = shards.for_engine();
         shards.add(given(9));

@@ -10,7 +10,7 @@ use anyflow_plan::event::{Checked, Event};
 use serde_json::{Map, Value};
 
 use crate::console::Console;
-use crate::given::Given;
+use crate::given::GivenQueue;
 use bars::Bars;
 use lines::Lines;
 
@@ -56,7 +56,7 @@ pub enum Progress {
     /// As lines of JSON on standard error, for a program that watches.
     Watched,
     /// As such lines, and to those who keep the shards that are given.
-    Given(Arc<Given>),
+    Given(Arc<GivenQueue>),
     /// Not at all.
     Silent,
 }

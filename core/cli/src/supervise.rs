@@ -23,13 +23,13 @@ use calls::Calls;
 use listen::Voices;
 
 /// What an engine reads from its standard input: the order, and what follows it.
-pub type Input = Box<dyn Iterator<Item = Vec<u8>> + Send>;
+pub type EngineInput = Box<dyn Iterator<Item = Vec<u8>> + Send>;
 
 /// Runs the engine to its end and shows its progress. The pipe to it stays open until the engine has ended: its end tells the engine that this program is gone.
 ///
 /// # Errors
 /// [`EngineFailure`]: the engine could not start, failed, died, sent an invalid event, or was stopped.
-pub fn supervise(mut command: Command, input: Input, progress: &mut Progress) -> Result<Value, EngineFailure> {
+pub fn supervise(mut command: Command, input: EngineInput, progress: &mut Progress) -> Result<Value, EngineFailure> {
     let program = PathBuf::from(command.get_program());
     let start = |source| EngineFailure::Start { path: program.clone(), source };
     let calls = Calls::new().map_err(start)?;

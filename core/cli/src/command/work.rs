@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::attempts::death;
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
-use crate::given::Given;
+use crate::given::GivenQueue;
 use crate::order;
 use crate::progress::Progress;
 use crate::supervise::interrupt;
@@ -29,7 +29,7 @@ pub fn run(_args: &Args, console: &Console) -> Result<CommandResult> {
     let order = order.ok_or_else(|| CliError::Usage("no order comes on the standard input".into()))?;
     // The list of this machine, not that of whoever made the order.
     let order = Order { plugins_allowed: order::plugins_allowed()?, ..order };
-    let given = Arc::new(Given::default());
+    let given = Arc::new(GivenQueue::default());
     let gives = given.clone();
     let read = move || {
         while let Ok(Some(shard)) = frames.read::<Option<GivenShard>>() {

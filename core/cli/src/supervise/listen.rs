@@ -10,7 +10,7 @@ use anyflow_plan::frame::{FrameError, FrameReader, LONGEST_EVENT};
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use super::{Input, log};
+use super::{EngineInput, log};
 
 /// Maximum number of queued messages. Bounded, so that an engine that floods its log waits for the screen.
 const QUEUE: usize = 64;
@@ -39,7 +39,7 @@ impl Voices {
     ///
     /// # Errors
     /// No thread can be started.
-    pub fn of(child: &mut Child, given: Input) -> io::Result<Self> {
+    pub fn of(child: &mut Child, given: EngineInput) -> io::Result<Self> {
         let (sender, heard) = sync_channel(QUEUE);
         let input = child.stdin.take();
         let out = child.stdout.take();
@@ -70,7 +70,7 @@ fn spawn<T: Send + 'static>(name: &str, work: impl FnOnce() -> T + Send + 'stati
 
 /// Writes the input and returns the open pipe. Ignores write errors: an engine that does not read explains why when it
 /// exits.
-fn give(pipe: Option<ChildStdin>, input: Input) -> Option<ChildStdin> {
+fn give(pipe: Option<ChildStdin>, input: EngineInput) -> Option<ChildStdin> {
     let mut pipe = pipe?;
     for bytes in input {
         let _ = pipe.write_all(&bytes);
