@@ -90,7 +90,7 @@ pub enum DatasetError {
         reason: String,
     },
     /// The user must rewrite the file with another setting.
-    #[error("{}: {what} is not supported; rewrite it with zstd, snappy, gzip or lz4 and no encryption", path.display())]
+    #[error("{}: {what} is not supported; write the file again without it (numbers have at most 64 bits; compression is zstd, snappy, gzip or lz4; nothing is encrypted)", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,

@@ -120,7 +120,7 @@ impl OutputDir {
         let fingerprint = job.fingerprint();
         let commits = recover::recover(&folder, &fingerprint, expected)?;
         folder.remove(PART_FILE)?;
-        let attempt = 1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0);
+        let attempt = manifest::next_attempt(&commits);
         let commits = Mutex::new(commits);
         let (store, _staging) = Default::default();
         Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits, store, _staging })))
@@ -140,7 +140,7 @@ impl OutputDir {
         let staging = Staging::new()?;
         let folder = Folder::open(staging.path())?;
         folder.make_folder(DATA_FOLDER)?;
-        let attempt = 1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0);
+        let attempt = manifest::next_attempt(&commits);
         let commits = Mutex::new(commits);
         let (store, _staging) = (Some(store), Some(staging));
         Ok(OutputDir(Arc::new(Inner { folder, fingerprint, expected, attempt, commits, store, _staging })))

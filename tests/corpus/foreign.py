@@ -1,12 +1,13 @@
 """Makes the files of the corpus that other programs write: images by Pillow 13, and what Pillow reads from them
-(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14), and AAC by FFmpeg (PyAV 18.1). Their bytes are those of these versions, and Ogg files have
-random numbers, so `make.py` leaves them alone."""
+(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14), and AAC by FFmpeg (PyAV 18.1); a table by Polars 2.1. Their bytes are those of
+these versions, and Ogg files have random numbers, so `make.py` leaves them alone."""
 
 import io
 import pathlib
 
 import av
 import numpy
+import polars
 import soundfile
 from PIL import Image, ImageOps
 
@@ -111,3 +112,6 @@ for name, kind in [("good.m4a", "ipod"), ("good.aac", "adts")]:
             container.mux(stream.encode(part))
 t = numpy.arange(9000) / RATE
 sound("good-long.flac", numpy.round(12000 * numpy.sin(2 * numpy.pi * (200 * t + 150 * t * t))).astype("<i2"), "FLAC", "PCM_16")
+
+wide = polars.Series([1, 2], dtype=polars.Int128)
+polars.DataFrame({"id": [1, 2], "big": wide}).write_parquet(HERE / "parquet" / "bad-int128.parquet")

@@ -357,6 +357,15 @@ fn damaged_files_are_refused_and_leave_nothing_behind() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().filter(|entry| hidden(entry.as_ref().unwrap())).count(), 0);
 }
 
+#[test]
+fn a_type_that_no_reader_knows_is_refused_in_one_line() {
+    // The decoder panics at it, and the hook of panics would print a page.
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus/parquet/bad-int128.parquet");
+    let output = data(line!["head", file]);
+    assert_eq!((output.code, output.err.lines().count()), (2, 1), "{}", output.err);
+    assert!(output.err.contains("bit width of 128") && output.err.contains("at most 64 bits"), "{}", output.err);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written_is_an_error() {

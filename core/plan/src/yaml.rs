@@ -90,7 +90,7 @@ pub(crate) fn parse(text: &str, source: SourceId, report: &mut Report) -> Option
 /// YAML 1.2 only, with tight limits on aliases, which could expand a small file to a huge tree.
 fn options() -> Options {
     serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 100_000, max_depth: 32, max_events: 300_000 },
+        budget: serde_saphyr::budget! { max_documents: 2, max_nodes: 100_000, max_depth: 24, max_events: 300_000 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: 10_000, max_replay_stack_depth: 8 },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,

@@ -179,7 +179,9 @@ mod tests {
         let name = temporary_name("shard-00001.parquet".as_ref(), Ending::InFolder).into_string().unwrap();
         assert!(is_temporary(&name), "{name}");
         assert_eq!(marked(&name, Ending::InFolder), Some("shard-00001.parquet"));
-        for foreign in [".notes.tmp", "notes.1-2.tmp", ".notes.x-2.tmp", ".1-2.tmp", ".a.1-2.part", ".a.-2.tmp"] {
+        for foreign in
+            [".notes.tmp", "notes.1-2.tmp", ".notes.x-2.tmp", ".1-2.tmp", "..1-2.tmp", ".a.1-2.part", ".a.-2.tmp"]
+        {
             assert!(!is_temporary(foreign), "{foreign}");
         }
     }

@@ -76,3 +76,35 @@ impl OutputDir {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::folder::Folder;
+    use crate::output::stored::Stored;
+    use crate::output::{Expected, Inner, StoredPart};
+
+    #[test]
+    fn a_part_reads_the_attempts_at_its_own_shards() {
+        let place = tempfile::tempdir().unwrap();
+        let part = StoredPart { name: "2-of-2".into(), shards: 2..4 };
+        let output = OutputDir(Arc::new(Inner {
+            folder: Folder::open(place.path()).unwrap(),
+            fingerprint: "the job".into(),
+            expected: Expected { shards: 4, rows: 8 },
+            attempt: 1,
+            commits: Mutex::new(BTreeMap::new()),
+            store: Some(Stored::in_memory("out", Some(part))),
+            _staging: None,
+        }));
+        let attempts = |shard| ShardAttempts { shard, attempts: shard + 1, error: None };
+        (0..4).rev().for_each(|shard| output.keep_attempts(&attempts(shard)).unwrap());
+        assert_eq!(output.attempts().unwrap(), [attempts(2), attempts(3)]);
+        output.forget_attempts(2).unwrap();
+        assert_eq!(output.attempts_at(2).unwrap(), ShardAttempts { shard: 2, ..ShardAttempts::default() });
+        assert_eq!(output.attempts_at(0).unwrap(), attempts(0), "that of another part stays");
+    }
+}

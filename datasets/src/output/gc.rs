@@ -30,7 +30,7 @@ pub struct Orphan {
 /// the store.
 pub fn remove_orphans(path: &Path, age: Duration) -> Result<Vec<Orphan>> {
     if is_address(path) {
-        return in_store(path, age);
+        return in_store(&Stored::at(path)?, age);
     }
     let parts = part::folders(path)?;
     if !path.join(JOB_FILE).is_file() && parts.is_empty() {
@@ -67,10 +67,9 @@ fn in_folder(path: &Path) -> Result<Vec<Orphan>> {
     Ok(removed)
 }
 
-fn in_store(path: &Path, age: Duration) -> Result<Vec<Orphan>> {
-    let stored = Stored::at(path)?;
+fn in_store(stored: &Stored, age: Duration) -> Result<Vec<Orphan>> {
     if stored.read(JOB_FILE)?.is_none() {
-        return Err(DatasetError::Missing { path: path.join(JOB_FILE) });
+        return Err(DatasetError::Missing { path: stored.path().join(JOB_FILE) });
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let before = i64::try_from(now.saturating_sub(age).as_millis()).unwrap_or(i64::MAX);
@@ -83,4 +82,22 @@ fn in_store(path: &Path, age: Duration) -> Result<Vec<Orphan>> {
         }
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_shards_without_a_commit_leave_a_store() {
+        let stored = Stored::in_memory("out", None);
+        let orphan = format!("{DATA_FOLDER}/shard-00001-0123456789abcdef.parquet");
+        stored.write(&orphan, b"rows").unwrap();
+        let error = in_store(&stored, Duration::ZERO).unwrap_err();
+        assert!(matches!(&error, DatasetError::Missing { path } if path.ends_with("out/job.json")), "{error}");
+        stored.write(JOB_FILE, b"{}").unwrap();
+        assert_eq!(in_store(&stored, Duration::from_secs(3600)).unwrap(), []);
+        assert_eq!(in_store(&stored, Duration::ZERO).unwrap(), [Orphan { file: orphan.clone(), size_bytes: 4 }]);
+        assert_eq!(stored.read(&orphan).unwrap(), None);
+    }
 }

@@ -70,6 +70,11 @@ impl From<WrittenFile> for FileHash {
     }
 }
 
+/// The number of the attempt at a job that finds these commits.
+pub(super) fn next_attempt(commits: &BTreeMap<u64, Commit>) -> u64 {
+    1 + commits.values().map(|commit| commit.attempt).max().unwrap_or(0)
+}
+
 impl Manifest {
     pub(super) fn new<'c>(
         fingerprint: &str,
@@ -138,5 +143,19 @@ impl Manifest {
         }
         let rows = self.shards.iter().try_fold(0u64, |sum, shard| sum.checked_add(shard.rows));
         (rows != Some(self.rows)).then(|| format!("says {} rows, which its shards do not add up to", self.rows))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_follows_the_latest_of_all_commits() {
+        let commit = |shard, attempt| {
+            (shard, Commit { shard: Shard::without_file(shard), job: String::new(), attempt, failures: Vec::new() })
+        };
+        assert_eq!(next_attempt(&BTreeMap::new()), 1);
+        assert_eq!(next_attempt(&BTreeMap::from([commit(0, 2), commit(1, 3), commit(2, 1)])), 4);
     }
 }

@@ -105,6 +105,12 @@ impl Stored {
         Ok(Stored { address, part: None })
     }
 
+    /// The output in an empty store in memory.
+    #[cfg(test)]
+    pub(super) fn in_memory(name: &str, part: Option<StoredPart>) -> Stored {
+        Stored { address: Address::in_memory(name), part }
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.address.shown
     }

@@ -311,6 +311,22 @@ mod tests {
             assert!(matches!(error, DatasetError::Address { .. }) && error.to_string().contains(reason), "{error}");
         }
     }
+
+    #[test]
+    fn only_addresses_of_the_web_have_percent_signs_as_an_encoding() {
+        for (path, key) in [
+            ("https://host/a%20b/c%25.parquet", "a b/c%.parquet"),
+            ("https://host/d\u{fc}/", "d\u{fc}"),
+            ("s3://bucket/a%20b", "a%20b"),
+            ("s3://bucket/100%", "100%"),
+        ] {
+            let address = Address::parse(Path::new(path)).unwrap().unwrap();
+            assert_eq!((address.key.as_ref(), address.is_root()), (key, false), "{path}");
+        }
+        let root = Address::parse(Path::new("s3://bucket")).unwrap().unwrap();
+        assert_eq!((root.is_root(), root.join("a//b").key.as_ref().to_string()), (true, "a/b".into()));
+    }
+
     #[test]
     fn large_objects_are_not_read_as_a_whole() {
         let object = Address::in_memory("a");

@@ -37,3 +37,36 @@ pub(super) fn reason(error: &Error) -> String {
         None => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{said}")]
+    struct Cause {
+        said: &'static str,
+        source: Option<Box<Cause>>,
+    }
+
+    fn told(causes: &[&'static str]) -> String {
+        let chain = causes.iter().rev().fold(None, |source, said| Some(Box::new(Cause { said, source })));
+        reason(&Error::Generic { store: "test", source: chain.unwrap() })
+    }
+
+    #[test]
+    fn each_cause_is_named_once() {
+        assert_eq!(told(&["no answer", "connection refused"]), "Generic test error: no answer: connection refused");
+        assert_eq!(
+            told(&["no answer: refused", "refused", "by the peer"]),
+            "Generic test error: no answer: refused: by the peer"
+        );
+    }
+
+    #[test]
+    fn long_answers_are_cut_and_put_into_one_line() {
+        assert_eq!(told(&["a\n  <b>\tc"]), "Generic test error: a <b> c");
+        let text = told(&[Box::leak("\u{fc}".repeat(1000).into_boxed_str())]);
+        assert_eq!((text.chars().count(), text.ends_with("\u{fc}...")), (403, true));
+    }
+}

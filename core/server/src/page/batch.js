@@ -1,5 +1,5 @@
 // Batch jobs: their form, and a card for each.
-import { byId, make } from './dom.js';
+import { byId, counted, make } from './dom.js';
 import { changed } from './form.js';
 import { describe } from './runs.js';
 import { call, follow, json, save } from './server.js';
@@ -86,7 +86,7 @@ class JobCard {
     this.job = job;
     const { state, rows, failed, total } = job;
     const done = rows + (state === 'running' ? 0 : failed);
-    const counts = [total ? `${done} of ${total} rows` : `${done} rows`, failed ? `${failed} failed` : null].filter(Boolean).join(', ');
+    const counts = [total ? `${done} of ${counted(total)}` : counted(done), failed ? `${failed} failed` : null].filter(Boolean).join(', ');
     this.state.textContent = `${state}: ${more ?? counts}`;
     this.element.dataset.state = state;
     if (total) this.bar.value = done / total;
@@ -97,7 +97,7 @@ class JobCard {
     this.show(this.job);
     this.bar.hidden = true;
     this.actions.replaceChildren();
-    for (const { name, rows, url } of this.job.files ?? []) this.button(`Download ${name} (${rows} rows)`, () => save(url, name));
+    for (const { name, rows, url } of this.job.files ?? []) this.button(`Download ${name} (${counted(rows)})`, () => save(url, name));
   }
 
   button(text, work) {

@@ -25,3 +25,8 @@ export function labelled(text, control) {
   control.id ||= `control-${++ids}`;
   return make('p', { class: 'field' }, make('label', { for: control.id }, text), control);
 }
+
+/** A number of rows in words. */
+export function counted(rows) {
+  return rows === 1 ? '1 row' : `${rows} rows`;
+}

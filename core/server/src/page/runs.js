@@ -1,6 +1,6 @@
 // The runs: previews while they sample, results, and what can be done with them.
 import { shownCell } from './cells.js';
-import { byId, make } from './dom.js';
+import { byId, counted, make } from './dom.js';
 import { useOptions } from './form.js';
 import { lightUp } from './graph.js';
 import { call, follow, json, save, text } from './server.js';
@@ -77,7 +77,7 @@ class Card {
     const { run } = this;
     lightUp(run.pipeline, null);
     const seconds = run.result?.seconds;
-    this.show(run.state, seconds === undefined ? undefined : `${run.result.rows} rows in ${seconds.toFixed(2)} s`);
+    this.show(run.state, seconds === undefined ? undefined : `${counted(run.result.rows)} in ${seconds.toFixed(2)} s`);
     this.bar.hidden = true;
     this.outputs.classList.remove('preview');
     const failures = run.result?.failures ?? [];

@@ -7,7 +7,7 @@ const JOB: &str = "the job";
 const EXPECTED: Expected = Expected { shards: 3, rows: 6 };
 
 fn stored() -> Stored {
-    Stored { address: Address::in_memory("out"), part: None }
+    Stored::in_memory("out", None)
 }
 
 /// A part of the same job in the same store.
