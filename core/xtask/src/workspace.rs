@@ -1,6 +1,7 @@
 //! The folders of the checkout, and how to call cargo there.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -36,13 +37,16 @@ impl Workspace {
 
     /// A cargo command in the root of the workspace.
     ///
-    /// It gets the same `LIBTORCH` as a plain `cargo build`: otherwise switching between the two would rebuild
-    /// torch-sys, which takes minutes.
+    /// It gets the variables of a plain `cargo build`: otherwise switching between the two would rebuild torch-sys, which
+    /// takes minutes, and the dependencies that look at what `cargo run` says of xtask.
     pub fn cargo(&self) -> Command {
         let mut command = Command::new(cargo_path());
         command.current_dir(&self.root);
         if self.libtorch_given().is_none() {
             command.env_remove("LIBTORCH");
+        }
+        for (name, _) in env::vars_os().filter(|(name, _)| describes_package(name)) {
+            command.env_remove(name);
         }
         if run_path_is_lost() {
             command.env("LD_LIBRARY_PATH", self.library_path());
@@ -76,7 +80,7 @@ impl Workspace {
         path.strip_prefix(&self.root).unwrap_or(path)
     }
 
-    fn library_path(&self) -> std::ffi::OsString {
+    fn library_path(&self) -> OsString {
         let mut path = self.link().join("lib").into_os_string();
         if let Some(inherited) = env::var_os("LD_LIBRARY_PATH").filter(|value| !value.is_empty()) {
             path.push(":");
@@ -84,6 +88,11 @@ impl Workspace {
         }
         path
     }
+}
+
+/// True for a variable in which `cargo run` describes the package that it runs.
+fn describes_package(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|start| name.starts_with(start)))
 }
 
 /// The cargo that started us, which may not be the first in `PATH`.

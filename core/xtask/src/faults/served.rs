@@ -32,7 +32,7 @@ struct Accepted {
 /// # Errors
 /// A server cannot be started, or does not answer.
 pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
-    let state = seat.folder.join("state");
+    let state = seat.folder.join("server");
     if state.exists() {
         fs::remove_dir_all(&state).with_context(|| state.display().to_string())?;
     }
@@ -84,7 +84,7 @@ pub fn attempt(seat: &Seat<'_>, random: &mut Random) -> Result<Trial> {
 fn start(seat: &Seat<'_>) -> Result<Service> {
     let mut command = seat.project.command();
     command.args(["serve", "drawn.yaml", "pipeline.yaml", "--data", ".", "--max-running", "3", "--state"]);
-    Service::start(command.arg(seat.folder.join("state")))
+    Service::start(command.arg(seat.folder.join("server")))
 }
 
 fn submit(service: &Service, path: &str, request: &Value, rows: u64) -> Result<Accepted> {
