@@ -240,6 +240,7 @@ fn a_type_shares_its_name_only_with_its_other_side() {
         "core/abi",
         "core/sdk",
         "core/config",
+        "core/cluster",
         "core/plan",
         "core/weights",
         "core/diffusion",

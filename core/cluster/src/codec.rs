@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConverterExtension};
 
-use crate::job::Job;
+use crate::job::ClusterJob;
 use crate::operator::ShardExec;
 use crate::worker::Worker;
 
@@ -34,7 +34,7 @@ impl PhysicalExtensionCodec for ShardCodec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        if !Job::is_payload(bytes) {
+        if !ClusterJob::is_payload(bytes) {
             return self.others.try_decode(bytes, inputs, context, converter);
         }
         // A payload that this worker refuses is refused when it runs: Ballista does not pass on why a plan cannot be read.

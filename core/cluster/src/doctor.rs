@@ -6,9 +6,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use crate::error::{ClusterError, Result};
-use crate::job::{Job, Look};
+use crate::job::{ClusterJob, Look};
 use crate::submit::{Scheduler, Status, answers};
-use crate::summary::{Outcome, Summary};
+use crate::summary::{ShardOutcome, ShardReport};
 use crate::wave;
 
 /// Empty shards of the first call. Each free executor gets one before any gets a second.
@@ -19,7 +19,7 @@ const SKEW_SECONDS: f64 = 2.0;
 
 /// Arguments of `anyflow-cluster doctor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DoctorArgs {
     /// The scheduler, such as 10.0.0.1:50050
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: String,
@@ -38,15 +38,15 @@ pub struct Args {
 ///
 /// # Errors
 /// There is no executor, or one of them cannot work with the others.
-pub async fn run(args: Args) -> Result<()> {
+pub async fn run(args: DoctorArgs) -> Result<()> {
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
     let mut count = FIRST;
     loop {
         let begin = now();
         let asked = ask(&args, count).await?;
         let middle = f64::midpoint(begin, now());
-        for Summary { worker, outcome, .. } in asked {
-            if let Outcome::Empty { found: mut has } = outcome {
+        for ShardReport { worker, outcome, .. } in asked {
+            if let ShardOutcome::Empty { found: mut has } = outcome {
                 let skew = has["seconds"].as_f64().unwrap_or_default() - middle;
                 // The answers of a call come from different moments of it.
                 let unsure = now() - begin;
@@ -70,10 +70,10 @@ pub async fn run(args: Args) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(ClusterError::Usage(problems.join("; "))) }
 }
 
-async fn ask(args: &Args, count: usize) -> Result<Vec<Summary>> {
+async fn ask(args: &DoctorArgs, count: usize) -> Result<Vec<ShardReport>> {
     let mut scheduler = Scheduler::connect(&args.scheduler).await?;
     let look = Look { reach: args.output.clone(), is_full: !args.quick };
-    let plan = wave::plan(&Job::nothing(look), &vec![None; count])?;
+    let plan = wave::plan(&ClusterJob::nothing(look), &vec![None; count])?;
     let job = scheduler.submit(wave::encoded(plan)?).await?;
     loop {
         match scheduler.status(&job).await? {

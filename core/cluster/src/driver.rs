@@ -12,10 +12,10 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::{ClusterError, Result};
-use crate::events::{self, Events};
-use crate::job::Job;
+use crate::events::{self, EventWriter};
+use crate::job::ClusterJob;
 use crate::submit::{Scheduler, Status, answers};
-use crate::summary::{Outcome, Summary};
+use crate::summary::{ShardOutcome, ShardReport};
 use crate::wave;
 
 /// Waves in a row that commit nothing, after which the job fails.
@@ -31,7 +31,7 @@ const LOOK_SHARE: u32 = 20;
 
 /// Arguments of `anyflow-cluster run`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct DriverArgs {
     /// The scheduler, such as 10.0.0.1:50050
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: String,
@@ -55,8 +55,8 @@ struct Tally {
 ///
 /// # Errors
 /// A worker refuses the job; no shard is committed any more; the data or the store.
-pub async fn run(args: Args) -> Result<()> {
-    let events = Events::to_front();
+pub async fn run(args: DriverArgs) -> Result<()> {
+    let events = EventWriter::to_front();
     let mut stop = signal(SignalKind::terminate()).map_err(ClusterError::internal)?;
     let (order, front_ended) = events::order(&args.order)?;
     let mut driver = Driver { address: args.scheduler, order, events, submitted: None };
@@ -79,14 +79,14 @@ pub async fn run(args: Args) -> Result<()> {
 struct Driver {
     address: String,
     order: Order,
-    events: Events,
+    events: EventWriter,
     /// The wave that is on its way.
     submitted: Option<String>,
 }
 
 impl Driver {
     async fn drive(&mut self) -> Result<serde_json::Value> {
-        let job = Job::of(self.order.clone())?;
+        let job = ClusterJob::of(self.order.clone())?;
         let total = self.shards().await?;
         let mut done = self.committed().await?;
         self.events.begin(total, done.len() as u64);
@@ -149,28 +149,28 @@ impl Driver {
     }
 
     /// Has shards done. Returns why some may be missing: the commits tell.
-    async fn wave(&mut self, job: &Job, shards: &[Option<u64>], tally: &mut Tally) -> Option<ClusterError> {
+    async fn wave(&mut self, job: &ClusterJob, shards: &[Option<u64>], tally: &mut Tally) -> Option<ClusterError> {
         tally.waves += 1;
         let answers = match self.follow(job, shards).await {
             Ok(answers) => answers,
             Err(error) => return Some(error),
         };
         let mut failure = None;
-        for Summary { worker, outcome, notes, loads, .. } in answers {
+        for ShardReport { worker, outcome, notes, loads, .. } in answers {
             tally.loads = tally.loads.max(loads);
             tally.workers.insert(worker);
             notes.into_iter().for_each(|note| self.events.note(note));
             match outcome {
-                Outcome::Failed { text } => failure = Some(ClusterError::Job { fault: Fault::Run, text }),
-                Outcome::Skipped => tally.skipped += 1,
-                Outcome::Done { .. } | Outcome::Empty { .. } => {}
+                ShardOutcome::Failed { text } => failure = Some(ClusterError::Job { fault: Fault::Run, text }),
+                ShardOutcome::Skipped => tally.skipped += 1,
+                ShardOutcome::Done { .. } | ShardOutcome::Empty { .. } => {}
             }
         }
         failure
     }
 
     /// Submits shards and waits for their answers.
-    async fn follow(&mut self, work: &Job, shards: &[Option<u64>]) -> Result<Vec<Summary>> {
+    async fn follow(&mut self, work: &ClusterJob, shards: &[Option<u64>]) -> Result<Vec<ShardReport>> {
         let mut scheduler = Scheduler::connect(&self.address).await?;
         let job = scheduler.submit(wave::encoded(wave::plan(work, shards)?)?).await?;
         self.submitted = Some(job.clone());
@@ -205,7 +205,7 @@ impl Driver {
     }
 
     /// Has the workers let go of their parts. Best effort: they do so by themselves after some time.
-    async fn release(&mut self, job: &Job, tally: &Tally) {
+    async fn release(&mut self, job: &ClusterJob, tally: &Tally) {
         let empty = vec![None; tally.workers.len()];
         if !empty.is_empty()
             && let Err(error) = self.follow(job, &empty).await

@@ -13,12 +13,12 @@ use tokio::sync::oneshot::{Receiver, channel};
 use crate::error::{ClusterError, Result};
 
 /// Sends events.
-pub struct Events(Mutex<FrameWriter<Stdout>>);
+pub struct EventWriter(Mutex<FrameWriter<Stdout>>);
 
-impl Events {
-    /// Events to standard output.
-    pub fn to_front() -> Events {
-        Events(Mutex::new(FrameWriter::new(std::io::stdout(), LONGEST_EVENT)))
+impl EventWriter {
+    /// EventWriter to standard output.
+    pub fn to_front() -> EventWriter {
+        EventWriter(Mutex::new(FrameWriter::new(std::io::stdout(), LONGEST_EVENT)))
     }
 
     /// The shards begin.

@@ -17,7 +17,7 @@ const KEPT_SECONDS: u64 = 600;
 
 /// Arguments of `anyflow-cluster executor`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ExecutorArgs {
     /// The scheduler, such as 10.0.0.1:50050
     #[arg(long, value_name = "HOST:PORT")]
     scheduler: String,
@@ -54,7 +54,7 @@ pub struct Args {
 ///
 /// # Errors
 /// There is no scheduler; `anyflow` is missing; the addresses cannot be used.
-pub async fn run(args: Args) -> Result<()> {
+pub async fn run(args: ExecutorArgs) -> Result<()> {
     let (host, port) = address(&args.scheduler)?;
     let (port_of_results, port_of_tasks) = match args.ports[..] {
         [results, tasks] => (results, tasks),

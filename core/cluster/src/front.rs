@@ -20,7 +20,7 @@ const TAIL: usize = 5;
 
 /// What became of a shard that was given.
 #[derive(Clone, Debug)]
-pub enum Given {
+pub enum FrontAnswer {
     /// It is committed, with so many good and failed rows.
     Done(u64, u64),
     /// The process ended before.
@@ -46,7 +46,7 @@ pub struct Front {
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: BTreeMap<u64, Vec<Sender<Given>>>,
+    waiting: BTreeMap<u64, Vec<Sender<FrontAnswer>>>,
     notes: Vec<String>,
     loads: u64,
     tail: Vec<String>,
@@ -76,12 +76,12 @@ impl Front {
     }
 
     /// Gives a shard.
-    pub fn give(&self, shard: u64) -> Receiver<Given> {
+    pub fn give(&self, shard: u64) -> Receiver<FrontAnswer> {
         let (sender, receiver) = channel();
         {
             let mut state = locked(&self.state);
             if let Some(end) = &state.end {
-                let _ = sender.send(Given::Ended(end.clone()));
+                let _ = sender.send(FrontAnswer::Ended(end.clone()));
                 return receiver;
             }
             state.waiting.entry(shard).or_default().push(sender);
@@ -128,7 +128,7 @@ impl State {
         match event {
             Event::Shard { shard, rows, failed } => {
                 for waiting in self.waiting.remove(&shard).into_iter().flatten() {
-                    let _ = waiting.send(Given::Done(rows, failed));
+                    let _ = waiting.send(FrontAnswer::Done(rows, failed));
                 }
             }
             Event::Begin { part, .. } if part == "load" => self.loads += 1,
@@ -160,7 +160,7 @@ fn listen(mut child: Child, events: ChildStderr, state: &Mutex<State>) {
     let mut state = locked(state);
     let end = end(code, &answer, &state.tail);
     for waiting in std::mem::take(&mut state.waiting).into_values().flatten() {
-        let _ = waiting.send(Given::Ended(end.clone()));
+        let _ = waiting.send(FrontAnswer::Ended(end.clone()));
     }
     state.end = Some(end);
 }

@@ -15,7 +15,7 @@ const FORMAT: u32 = 1;
 
 /// The work of an operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Job {
+pub struct ClusterJob {
     /// The order for the whole job; `None` for an empty shard without a job.
     pub order: Option<Order>,
     /// Blake3 of the job without its paths, as its maker understands it.
@@ -35,20 +35,20 @@ pub struct Look {
     pub is_full: bool,
 }
 
-impl Job {
+impl ClusterJob {
     /// The job of an order.
     ///
     /// # Errors
     /// A plugin cannot be read.
-    pub fn of(order: Order) -> Result<Job> {
+    pub fn of(order: Order) -> Result<ClusterJob> {
         let plan = serde_json::to_value(&order.job).map_err(ClusterError::internal)?;
         let (hash, plugins) = (hash_of(&order)?, plugins::of_job(&plan)?);
-        Ok(Job { order: Some(order), hash, plugins, look: Look::default() })
+        Ok(ClusterJob { order: Some(order), hash, plugins, look: Look::default() })
     }
 
     /// No job: an empty shard says what its worker has.
-    pub fn nothing(look: Look) -> Job {
-        Job { order: None, hash: String::new(), plugins: BTreeMap::new(), look }
+    pub fn nothing(look: Look) -> ClusterJob {
+        ClusterJob { order: None, hash: String::new(), plugins: BTreeMap::new(), look }
     }
 
     /// The payload.
@@ -60,7 +60,7 @@ impl Job {
         Ok([MAGIC.as_slice(), &FORMAT.to_le_bytes(), &json].concat())
     }
 
-    /// True for bytes that [`Job::encode`] made, in any release.
+    /// True for bytes that [`ClusterJob::encode`] made, in any release.
     pub fn is_payload(bytes: &[u8]) -> bool {
         bytes.starts_with(MAGIC)
     }
@@ -69,7 +69,7 @@ impl Job {
     ///
     /// # Errors
     /// [`ClusterError::Release`]: it has another format, or this release understands the plan otherwise.
-    pub fn decode(bytes: &[u8]) -> Result<Job> {
+    pub fn decode(bytes: &[u8]) -> Result<ClusterJob> {
         let release = |found: String| ClusterError::Release { found };
         let rest = bytes.strip_prefix(MAGIC).ok_or_else(|| release("a task is not of this program".into()))?;
         let (format, json) = rest.split_first_chunk::<4>().ok_or_else(|| release("a task ends early".into()))?;
@@ -77,7 +77,7 @@ impl Job {
         if format != FORMAT {
             return Err(release(format!("a task has format {format}, this worker knows format {FORMAT}")));
         }
-        let job: Job =
+        let job: ClusterJob =
             serde_json::from_slice(json).map_err(|error| release(format!("a task cannot be read: {error}")))?;
         match &job.order {
             Some(order) if hash_of(order)? != job.hash => {
@@ -99,16 +99,16 @@ mod tests {
 
     #[test]
     fn a_payload_of_another_release_is_refused() {
-        let job = Job::nothing(Look { reach: Some("s3://bucket".into()), is_full: true });
+        let job = ClusterJob::nothing(Look { reach: Some("s3://bucket".into()), is_full: true });
         let bytes = job.encode().unwrap();
-        assert!(Job::is_payload(&bytes) && !Job::is_payload(b"ballista"));
-        assert_eq!(Job::decode(&bytes).unwrap(), job);
+        assert!(ClusterJob::is_payload(&bytes) && !ClusterJob::is_payload(b"ballista"));
+        assert_eq!(ClusterJob::decode(&bytes).unwrap(), job);
         let mut other = bytes.clone();
         other[8] = 99;
         for (bytes, found) in
             [(&other[..], "has format 99"), (&bytes[..9], "ends early"), (&bytes[..15], "cannot be read")]
         {
-            let error = Job::decode(bytes).unwrap_err();
+            let error = ClusterJob::decode(bytes).unwrap_err();
             assert!(error.code() == "cluster.release" && error.to_string().contains(found), "{error}");
         }
     }

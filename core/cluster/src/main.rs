@@ -36,13 +36,13 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Give tasks to executors
-    Scheduler(scheduler::Args),
+    Scheduler(scheduler::SchedulerArgs),
     /// Do shards of jobs; one executor for each GPU
-    Executor(executor::Args),
+    Executor(executor::ExecutorArgs),
     /// Have the shards of an order done; `anyflow run --on ballista=HOST:PORT` calls it
-    Run(driver::Args),
+    Run(driver::DriverArgs),
     /// Run an empty shard on every executor, and show what they have
-    Doctor(doctor::Args),
+    Doctor(doctor::DoctorArgs),
 }
 
 fn main() -> ExitCode {

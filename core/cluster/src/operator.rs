@@ -14,7 +14,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Exe
 use futures_util::StreamExt;
 
 use crate::error::ClusterError;
-use crate::job::Job;
+use crate::job::ClusterJob;
 use crate::summary;
 use crate::worker::Worker;
 
@@ -84,7 +84,8 @@ impl ExecutionPlan for ShardExec {
         let Some(worker) = self.worker.clone() else {
             return internal_err!("ShardExec runs in an executor of anyflow-cluster only");
         };
-        let job = Job::decode(&self.payload).and_then(|job| worker.accept(job)).map_err(|error| refusal(&error))?;
+        let job =
+            ClusterJob::decode(&self.payload).and_then(|job| worker.accept(job)).map_err(|error| refusal(&error))?;
         let job = Arc::new(job);
         let answers = self.input.execute(partition, context)?.then(move |batch| {
             let (worker, job) = (worker.clone(), job.clone());

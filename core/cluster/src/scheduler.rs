@@ -20,7 +20,7 @@ const KEPT_SECONDS: u64 = 60;
 
 /// Arguments of `anyflow-cluster scheduler`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct SchedulerArgs {
     /// Address to listen on; nothing is encrypted and nobody is asked who he is, so name one of a private network
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     bind: String,
@@ -39,7 +39,7 @@ pub struct Args {
 ///
 /// # Errors
 /// The address cannot be used.
-pub async fn run(args: Args) -> Result<()> {
+pub async fn run(args: SchedulerArgs) -> Result<()> {
     let unusable = |error: std::io::Error| ClusterError::Usage(format!("{}:{}: {error}", args.bind, args.port));
     let listener = TcpListener::bind((args.bind.as_str(), args.port)).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(ClusterError::internal)?;

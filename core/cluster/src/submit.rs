@@ -15,7 +15,7 @@ use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{ClusterError, Result};
-use crate::summary::{self, Summary};
+use crate::summary::{self, ShardReport};
 
 /// The longest message.
 const MESSAGE_BYTES: usize = 16 << 20;
@@ -119,7 +119,7 @@ impl Scheduler {
 ///
 /// # Errors
 /// An executor is gone. The commits tell what was done.
-pub async fn answers(locations: Vec<PartitionLocation>) -> Result<Vec<Summary>> {
+pub async fn answers(locations: Vec<PartitionLocation>) -> Result<Vec<ShardReport>> {
     let lost = |error: ballista_core::error::BallistaError| ClusterError::Ballista(error.to_string());
     let nameless = || ClusterError::Ballista("an answer names no executor".into());
     let mut summaries = Vec::new();

@@ -14,13 +14,13 @@ const SUMMARY: &str = "summary";
 
 /// What became of a shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct ShardReport {
     /// The shard; `None` for an empty one.
     pub shard: Option<u64>,
     /// Who did it.
     pub worker: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: ShardOutcome,
     /// Messages for people.
     pub notes: Vec<String>,
     /// How often this worker has loaded the job's model.
@@ -32,7 +32,7 @@ pub struct Summary {
 /// How a shard ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "status", rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum ShardOutcome {
     /// It is committed.
     Done {
         /// Good rows.
@@ -87,7 +87,7 @@ pub fn schema() -> SchemaRef {
 ///
 /// # Errors
 /// [`ClusterError::Internal`].
-pub fn to_batch(summaries: &[Summary]) -> Result<RecordBatch> {
+pub fn to_batch(summaries: &[ShardReport]) -> Result<RecordBatch> {
     let texts = summaries.iter().map(serde_json::to_string).collect::<Result<Vec<String>, _>>();
     let texts: ArrayRef = Arc::new(StringArray::from(texts.map_err(ClusterError::internal)?));
     RecordBatch::try_new(schema(), vec![texts]).map_err(ClusterError::internal)
@@ -97,7 +97,7 @@ pub fn to_batch(summaries: &[Summary]) -> Result<RecordBatch> {
 ///
 /// # Errors
 /// [`ClusterError::Internal`] for other columns.
-pub fn from_batch(batch: &RecordBatch) -> Result<Vec<Summary>> {
+pub fn from_batch(batch: &RecordBatch) -> Result<Vec<ShardReport>> {
     let column = batch.column_by_name(SUMMARY).and_then(|column| column.as_any().downcast_ref::<StringArray>());
     let column = column.ok_or_else(|| ClusterError::internal("an answer has no column of summaries"))?;
     let text = |row| serde_json::from_str(column.value(row)).map_err(ClusterError::internal);
@@ -112,9 +112,15 @@ mod tests {
     fn tasks_and_answers_are_read_back() {
         assert_eq!(shards(&task(Some(7)).unwrap()).unwrap(), [Some(7)]);
         assert_eq!(shards(&task(None).unwrap()).unwrap(), [None]);
-        let outcome = Outcome::Done { rows: 3, failed: 1 };
-        let summary =
-            Summary { shard: Some(7), worker: "a".into(), outcome, notes: vec!["n".into()], loads: 1, seconds: 0.5 };
+        let outcome = ShardOutcome::Done { rows: 3, failed: 1 };
+        let summary = ShardReport {
+            shard: Some(7),
+            worker: "a".into(),
+            outcome,
+            notes: vec!["n".into()],
+            loads: 1,
+            seconds: 0.5,
+        };
         assert_eq!(from_batch(&to_batch(std::slice::from_ref(&summary)).unwrap()).unwrap(), [summary]);
     }
 }

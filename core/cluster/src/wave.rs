@@ -11,7 +11,7 @@ use datafusion_proto::protobuf::PhysicalPlanNode;
 
 use crate::codec::ShardCodec;
 use crate::error::{ClusterError, Result};
-use crate::job::Job;
+use crate::job::ClusterJob;
 use crate::operator::ShardExec;
 use crate::summary;
 
@@ -23,7 +23,7 @@ pub const MOST_SHARDS: usize = 1000;
 ///
 /// # Errors
 /// [`ClusterError::Internal`].
-pub fn plan(job: &Job, shards: &[Option<u64>]) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn plan(job: &ClusterJob, shards: &[Option<u64>]) -> Result<Arc<dyn ExecutionPlan>> {
     let partitions = shards.iter().map(|shard| Ok(vec![summary::task(*shard)?])).collect::<Result<Vec<_>>>()?;
     let source = MemorySourceConfig::try_new(&partitions, summary::task_schema(), None);
     let source = DataSourceExec::from_data_source(source.map_err(ClusterError::internal)?);
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_wave_has_the_shape_that_ballista_runs_correctly() {
         let shards: Vec<Option<u64>> = (0..5).map(Some).chain([None]).collect();
-        let job = Job::nothing(Look::default());
+        let job = ClusterJob::nothing(Look::default());
         let plan = plan(&job, &shards).unwrap();
         assert_shape(&plan, 6);
         let node = PhysicalPlanNode::try_decode(&encoded(plan).unwrap()).unwrap();
@@ -72,13 +72,13 @@ mod tests {
         let read = node.try_into_physical_plan(&context, &ShardCodec::default()).unwrap();
         assert_shape(&read, 6);
         let payload = read.children()[0].downcast_ref::<ShardExec>().unwrap().payload().to_vec();
-        assert_eq!(Job::decode(&payload).unwrap(), job);
+        assert_eq!(ClusterJob::decode(&payload).unwrap(), job);
     }
 
     #[test]
     fn the_largest_wave_fits_into_a_message() {
         let shards: Vec<Option<u64>> = (0..MOST_SHARDS as u64).map(|shard| Some(u64::MAX - shard)).collect();
-        let bytes = encoded(plan(&Job::nothing(Look::default()), &shards).unwrap()).unwrap();
+        let bytes = encoded(plan(&ClusterJob::nothing(Look::default()), &shards).unwrap()).unwrap();
         assert!(bytes.len() < 4 << 20, "{} bytes, of which a job has the rest of 16 MiB", bytes.len());
     }
 }

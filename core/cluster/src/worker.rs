@@ -11,10 +11,10 @@ use anyflow_plan::order::{GivenShare, Order, Share};
 use serde_json::{Value, json};
 
 use crate::error::{ClusterError, Result};
-use crate::front::{End, Front, Given};
-use crate::job::Job;
+use crate::front::{End, Front, FrontAnswer};
+use crate::job::ClusterJob;
 use crate::plugins::{self, Installed};
-use crate::summary::{Outcome, Summary};
+use crate::summary::{ShardOutcome, ShardReport};
 
 /// Tries of a shard whose process ends by an error that may pass, such as a store that does not answer.
 const TRIES: u32 = 3;
@@ -75,7 +75,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`ClusterError::Plugins`]: it was made with other plugins.
-    pub fn accept(&self, mut job: Job) -> Result<Job> {
+    pub fn accept(&self, mut job: ClusterJob) -> Result<ClusterJob> {
         let Settings { name, device, memory_bytes, idle_seconds, .. } = &self.settings;
         if let Some(found) = plugins::difference(&job.plugins, &self.plugins) {
             return Err(ClusterError::Plugins { worker: name.clone(), found });
@@ -98,7 +98,7 @@ impl Worker {
     ///
     /// # Errors
     /// The job is refused: another try would end alike.
-    pub async fn perform(&self, job: &Job, shard: Option<u64>) -> Result<Summary> {
+    pub async fn perform(&self, job: &ClusterJob, shard: Option<u64>) -> Result<ShardReport> {
         let begin = Instant::now();
         let front = self.running(job);
         let outcome = match (&job.order, shard) {
@@ -107,20 +107,20 @@ impl Worker {
                 if let Some(front) = front {
                     let_go(&front).await;
                 }
-                Outcome::Empty { found: self.found(job).await }
+                ShardOutcome::Empty { found: self.found(job).await }
             }
         };
         let front = self.running(job);
         let (notes, loads) = front.map(|front| (front.notes(), front.loads())).unwrap_or_default();
         let seconds = begin.elapsed().as_secs_f64();
-        Ok(Summary { shard, worker: self.settings.name.clone(), outcome, notes, loads, seconds })
+        Ok(ShardReport { shard, worker: self.settings.name.clone(), outcome, notes, loads, seconds })
     }
 
-    async fn shard(&self, job: &Job, order: &Order, shard: u64) -> Result<Outcome> {
+    async fn shard(&self, job: &ClusterJob, order: &Order, shard: u64) -> Result<ShardOutcome> {
         let output = PathBuf::from(&order.output);
         let committed = tokio::task::spawn_blocking(move || is_committed(&output, shard)).await;
         if let Ok(true) = committed.map_err(ClusterError::internal)? {
-            return Ok(Outcome::Skipped);
+            return Ok(ShardOutcome::Skipped);
         }
         let mut pause = FIRST_PAUSE;
         let mut text = String::new();
@@ -130,29 +130,29 @@ impl Worker {
             let given = front.give(shard).await;
             under_way.is_over = true;
             text = match given {
-                Ok(Given::Done(rows, failed)) => return Ok(Outcome::Done { rows, failed }),
-                Ok(Given::Ended(End::Failed(fault @ (Fault::User | Fault::Plugin), text))) => {
+                Ok(FrontAnswer::Done(rows, failed)) => return Ok(ShardOutcome::Done { rows, failed }),
+                Ok(FrontAnswer::Ended(End::Failed(fault @ (Fault::User | Fault::Plugin), text))) => {
                     let text = format!("worker {}: {text}", self.settings.name);
                     return Err(ClusterError::Job { fault, text });
                 }
-                Ok(Given::Ended(End::Failed(_, text))) => text,
-                Ok(Given::Ended(End::Killed)) | Err(_) => "its process was killed".into(),
+                Ok(FrontAnswer::Ended(End::Failed(_, text))) => text,
+                Ok(FrontAnswer::Ended(End::Killed)) | Err(_) => "its process was killed".into(),
             };
             tokio::time::sleep(pause).await;
             pause *= 2;
         }
-        Ok(Outcome::Failed { text: format!("worker {}: {text}", self.settings.name) })
+        Ok(ShardOutcome::Failed { text: format!("worker {}: {text}", self.settings.name) })
     }
 
     /// The process of a job, if it runs.
-    fn running(&self, job: &Job) -> Option<Arc<Front>> {
+    fn running(&self, job: &ClusterJob) -> Option<Arc<Front>> {
         let key = (job.hash.clone(), job.order.as_ref()?.output.clone());
         let fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
         fronts.get(&key).cloned()
     }
 
     /// The process of a job, started if it does not run.
-    fn front(&self, job: &Job, order: &Order) -> Result<Arc<Front>> {
+    fn front(&self, job: &ClusterJob, order: &Order) -> Result<Arc<Front>> {
         let key = (job.hash.clone(), order.output.clone());
         let mut fronts = self.fronts.lock().unwrap_or_else(PoisonError::into_inner);
         fronts.retain(|_, front| !front.has_ended());
@@ -177,7 +177,7 @@ impl Worker {
     }
 
     /// What this worker has.
-    async fn found(&self, job: &Job) -> Value {
+    async fn found(&self, job: &ClusterJob) -> Value {
         let Settings { name, anyflow, device, .. } = &self.settings;
         if job.order.is_some() {
             return Value::Null;
