@@ -179,10 +179,12 @@ fn a_killed_engine_or_front_is_started_again() {
 #[test]
 #[ignore = "cargo xtask test --cluster runs it"]
 fn an_engine_may_die_at_every_step_of_a_commit() {
-    for point in ["file-written:4", "shard-renamed:1", "committed:1", "file-published:5"] {
+    // Each engine commits something before it dies, and dies before its half of the shards is done.
+    for point in ["file-written:9", "shard-renamed:1", "committed:1", "file-published:9"] {
         let numbers = project(&[]);
         let cluster = Cluster::start(&numbers, 2, &[("ANYFLOW_FAILPOINT", point.into())]);
-        run(&numbers, "out", &["--on", &cluster.on(), "--max-attempts", "20"]).ok();
+        let done = run(&numbers, "out", &["--on", &cluster.on(), "--max-attempts", "20"]).ok();
+        assert!(!done.err.contains(" loads 1,"), "{point}: no engine died: {}", done.err);
         assert_like_a_plain_run(&numbers, "out");
     }
 }
@@ -351,10 +353,8 @@ fn a_model_is_loaded_once_and_a_missing_program_is_named() {
     let numbers = project(&[]);
     let cluster = Cluster::start(&numbers, 2, &[]);
     let on = cluster.on();
-    let done = numbers.call(&[], &arguments("out", &["--on", &on, "--watched"]));
-    let mut events = done.err.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let end = events.rfind(|event| event["event"] == "end").unwrap();
-    assert_eq!((&end["figures"]["loads"], &end["figures"]["waves"]), (&1.into(), &1.into()), "{done:?}");
+    let done = numbers.call(&[], &arguments("out", &["--on", &on])).ok();
+    assert!(done.err.contains(" waves 1, loads 1, skipped 0"), "{}", done.err);
     let missing = [("ANYFLOW_CLUSTER", OsString::from("/nowhere/anyflow-cluster"))];
     let missing = numbers.call(&missing, &arguments("none", &["--on", &on]));
     assert!(missing.code == 2 && missing.err.contains("cargo build --package anyflow-cluster"), "{missing:?}");

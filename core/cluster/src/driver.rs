@@ -137,6 +137,9 @@ impl Driver {
             let dataset = Dataset::open(&inputs)?.with_files(plan.columns_read());
             let skip = order.selection.skip;
             let rows = selected(&dataset, order.selection.filter.as_deref(), skip..skip.saturating_add(most))?;
+            if rows.is_empty() {
+                return Err(ClusterError::Data { fault: Fault::User, text: order.without_rows() });
+            }
             Ok(order.shards(rows.len()))
         };
         tokio::task::spawn_blocking(count).await.map_err(ClusterError::internal)?

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, shard_of_commit, shard_of_file};
+use super::names::{COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, WRITTEN_FOLDERS, shard_of_commit, shard_of_file};
 use super::part;
 use super::stored::Stored;
 use crate::error::{DatasetError, Result};
@@ -51,7 +51,7 @@ fn in_folder(path: &Path) -> Result<Vec<Orphan>> {
     let committed: BTreeSet<u64> =
         folder.files(COMMIT_FOLDER)?.iter().filter_map(|name| shard_of_commit(name)).collect();
     let mut files = Vec::new();
-    for place in ["", DATA_FOLDER, COMMIT_FOLDER] {
+    for place in WRITTEN_FOLDERS {
         let name = |name: String| if place.is_empty() { name } else { format!("{place}/{name}") };
         files.extend(folder.temporary_files(place)?.into_iter().map(name));
     }

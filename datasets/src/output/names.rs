@@ -6,6 +6,8 @@ pub(crate) const JOB_FILE: &str = "job.json";
 pub(crate) const DATA_FOLDER: &str = "data";
 pub(crate) const COMMIT_FOLDER: &str = "commits";
 pub(super) const ATTEMPT_FOLDER: &str = "attempts";
+/// All folders of an output in which files are written, the output itself first.
+pub(super) const WRITTEN_FOLDERS: [&str; 4] = ["", DATA_FOLDER, COMMIT_FOLDER, ATTEMPT_FOLDER];
 /// Digits of the hash in the name of a shard in a store.
 const STORED_DIGITS: usize = 16;
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::manifest::{Commit, Manifest};
 use super::names::{
-    COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, commit_file, shard_file, shard_of_commit, shard_of_file,
+    COMMIT_FOLDER, DATA_FOLDER, JOB_FILE, MANIFEST_FILE, WRITTEN_FOLDERS, commit_file, shard_file, shard_of_commit,
+    shard_of_file,
 };
 use super::{Expected, FAILURES_FILE};
 use crate::error::{DatasetError, Fault, Result};
@@ -39,7 +40,7 @@ fn refuse_foreign(folder: &Folder) -> Result<()> {
 
 /// Removes leftovers of killed processes, and returns the valid commits. Touches only files with our own names.
 pub(super) fn recover(folder: &Folder, job: &str, expected: Expected) -> Result<BTreeMap<u64, Commit>> {
-    ["", DATA_FOLDER, COMMIT_FOLDER].into_iter().try_for_each(|place| folder.sweep(place))?;
+    WRITTEN_FOLDERS.into_iter().try_for_each(|place| folder.sweep(place))?;
     let mut commits = BTreeMap::new();
     for name in folder.files(COMMIT_FOLDER)? {
         let Some(shard) = shard_of_commit(&name) else { continue };

@@ -40,10 +40,12 @@ fn files_that_no_commit_names_are_removed_and_no_others() {
     begin(&out.join("parts/1-of-2"), 1, &[1]);
     assert_eq!(remove().unwrap(), [], "parts without a job of the whole");
     begin(&out, 1, &[0]);
+    std::fs::create_dir(out.join("attempts")).unwrap();
     let orphans = [
         ".manifest.json.1f-2.tmp",
         "data/.shard-00002.parquet.1f-2.tmp",
         "commits/.00002.json.1f-2.tmp",
+        "attempts/.00002.json.1f-2.tmp",
         "data/shard-00003.parquet",
         "parts/1-of-2/data/shard-00000.parquet",
     ];

@@ -50,6 +50,10 @@ fn parts_become_the_output_of_one_run() {
     run(&place.at("whole"), 1);
     write_part(&out, "1-of-2", &[0, 1]);
     write_part(&out, "2-of-2", &[2, 3]);
+    // A killed process leaves temporary files.
+    let died = part(&out, "2-of-2").join("attempts");
+    std::fs::create_dir(&died).unwrap();
+    std::fs::write(died.join(".00002.json.1f-2.tmp"), b"{").unwrap();
     let gathering = gather(&out).unwrap();
     assert_eq!((gathering.output().path(), gathering.output().progress()), (out.as_path(), (0, 0)));
     gathering.take().unwrap();

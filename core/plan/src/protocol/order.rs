@@ -82,6 +82,12 @@ impl Order {
         rows.div_ceil(self.rows_per_shard())
     }
 
+    /// What is wrong if no row of the inputs is read.
+    pub fn without_rows(&self) -> String {
+        let reason = if self.selection.is_all() { "" } else { " that --where and --skip select" };
+        format!("the input has no rows{reason}: {}", self.inputs.join(", "))
+    }
+
     /// Rows of the input in a shard, which has each of them as often as it is drawn.
     pub fn rows_per_shard(&self) -> u64 {
         (self.shard_rows / self.selection.draws.max(1)).max(1)

@@ -69,9 +69,7 @@ impl<'a> ShardReader<'a> {
             }
         };
         if rows.is_empty() {
-            let inputs = order.inputs.join(", ");
-            let reason = if selection.is_all() { "" } else { " that --where and --skip select" };
-            return Err(RunError::Data(format!("the input has no rows{reason}: {inputs}")));
+            return Err(RunError::Data(order.without_rows()));
         }
         let all = rows.len().saturating_mul(draws);
         let batch_rows = cut::micro_batch_rows(plan, order.shard_rows.max(1).min(all));
