@@ -68,6 +68,8 @@ pub struct Imported {
     pub left_out: Vec<LeftOut>,
     /// What the reader should know: a separator that the file's name does not promise, columns that stay text.
     pub notes: Vec<String>,
+    /// True if a file of the source ends early: the rows behind the damage are missing, and a note says so.
+    pub is_damaged: bool,
 }
 
 /// Writes `source` to the Parquet file `out`. All source files may be gzipped.

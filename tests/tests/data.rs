@@ -325,7 +325,8 @@ fn damaged_files_are_refused_and_leave_nothing_behind() {
     let import = |name: &str| line!["import", at(name), "--output", &out];
     let bytes = std::fs::read(whole).unwrap();
     put(&at("cut.tar"), &bytes[..bytes.len() / 2]);
-    let cut = data(import("cut.tar")).ok();
+    let cut = data(import("cut.tar"));
+    assert_eq!(cut.code, 1, "{}", cut.err);
     assert!(cut.out.contains("1 row\n") && cut.out.contains("cut.tar is not a complete tar file"), "{}", cut.out);
     std::fs::remove_file(&out).unwrap();
     put(&at("cut.tar"), &bytes[..700]);

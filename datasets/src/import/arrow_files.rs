@@ -75,7 +75,7 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
         }
     }
     let Some((writer, _)) = table else { return Err(DatasetError::internal("importing", "no file is named")) };
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new(), notes: Vec::new() })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new(), notes: Vec::new(), is_damaged: false })
 }
 
 fn open(path: &Path) -> Result<StreamReader<BufReader<File>>> {

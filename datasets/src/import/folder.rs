@@ -100,7 +100,7 @@ fn with_labels(mut found: Found, out: &Path) -> Result<Imported> {
     }
     found.has_rows(count)?;
     let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: found.left_out.finish(), notes: Vec::new() })
+    Ok(Imported { rows, features, left_out: found.left_out.finish(), notes: Vec::new(), is_damaged: false })
 }
 
 impl Found {

@@ -36,7 +36,7 @@ pub(super) fn import(images: &Path, labels: Option<&Path>, out: &Path) -> Result
         rows.push(row)?;
     }
     let (rows, features) = rows.finish()?;
-    Ok(Imported { rows, features, left_out: Vec::new(), notes: Vec::new() })
+    Ok(Imported { rows, features, left_out: Vec::new(), notes: Vec::new(), is_damaged: false })
 }
 
 fn features(classes: Option<usize>) -> Features {

@@ -65,7 +65,7 @@ pub(super) fn import(file: &Path, format: Format, types: &ColumnTypes, out: &Pat
     for batch in batches {
         writer.write(&batch?)?;
     }
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new(), notes })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: Vec::new(), notes, is_damaged: false })
 }
 
 /// Reads the file for its types, again for values that these types would change, and opens it for its rows.

@@ -39,6 +39,7 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
         count: 0,
         left_out: Tally::default(),
         notes: Vec::new(),
+        is_damaged: false,
         first_error: None,
     };
     for file in files {
@@ -107,6 +108,7 @@ struct Import {
     count: u64,
     left_out: Tally,
     notes: Vec<String>,
+    is_damaged: bool,
     /// Why the first row was left out.
     first_error: Option<DatasetError>,
 }
@@ -156,6 +158,7 @@ impl Import {
                 }
                 let rows = self.count - before;
                 let shown = file.display();
+                self.is_damaged = true;
                 self.notes.push(format!(
                     "{shown} is not a complete tar file ({reason}): the {rows} complete rows before the damage are \
                      imported; fetch it again for the others"
@@ -197,7 +200,8 @@ impl Import {
             ));
         }
         let (rows, features) = self.rows.finish()?;
-        Ok(Imported { rows, features, left_out: self.left_out.finish(), notes: self.notes })
+        let (left_out, notes, is_damaged) = (self.left_out.finish(), self.notes, self.is_damaged);
+        Ok(Imported { rows, features, left_out, notes, is_damaged })
     }
 }
 

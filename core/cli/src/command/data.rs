@@ -193,9 +193,10 @@ fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<Com
     let files: u64 = imported.left_out.iter().map(|left| left.files).sum();
     let json = json!({
         "output": shown(output), "rows": imported.rows, "columns": columns, "left_out": files,
-        "left_out_by_reason": imported.left_out, "notes": imported.notes,
+        "left_out_by_reason": imported.left_out, "notes": imported.notes, "damaged": imported.is_damaged,
     });
-    Ok(CommandResult::done(text, json))
+    // Rows are missing, which a script must notice.
+    Ok(CommandResult { code: u8::from(imported.is_damaged), ..CommandResult::done(text, json) })
 }
 
 fn made(generation: &Generation, output: &Path) -> Result<CommandResult> {

@@ -76,7 +76,7 @@ pub(super) fn import(mut found: Found, metadata: &Path, table: Table, out: &Path
     for file in found.files.iter().filter(|file| !named.contains(&file.name)) {
         found.left_out.note("not named by the metadata", &file.name);
     }
-    Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish(), notes })
+    Ok(Imported { rows: writer.finish()?.rows, features, left_out: found.left_out.finish(), notes, is_damaged: false })
 }
 
 /// The columns: `id` (unless the metadata has one), the media, the metadata's other columns.
