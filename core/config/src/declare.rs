@@ -25,6 +25,10 @@ macro_rules! keys {
 
         impl crate::Field for $name {
             const FORM: crate::ValueForm = crate::ValueForm::Mapping(<$name as crate::Mapped>::MAPPING);
+
+            fn check_bounds(&self, _: &str, _: &crate::ValueForm) -> Result<(), String> {
+                crate::Keyed::check(self)
+            }
         }
     };
     (
@@ -58,6 +62,11 @@ macro_rules! keys {
                 #[allow(unused_variables, reason = "a kind may have no keys")]
                 let given = crate::given::Given::new(object, Self::KEYS)?;
                 Ok($name { $($key: given.get(stringify!($key))?),* })
+            }
+
+            fn check(&self) -> Result<(), String> {
+                $(crate::Field::check_bounds(&self.$key, stringify!($key), &keys!(@form $type $(, $form)?))?;)*
+                Ok(())
             }
         }
 
@@ -120,10 +129,22 @@ macro_rules! kinds {
                 shared: kinds!(@keys $($shared)?),
                 ascending: &[$($($(($s, $l)),+)?)?],
             };
+
+            fn check(&self) -> Result<(), String> {
+                match self {
+                    $($($family::$base(kind) => crate::Kinds::check(kind),)+)?
+                    $($family::$kind(kind) => crate::Keyed::check(kind),)*
+                }?;
+                crate::given::order(<Self as crate::Kinds>::FAMILY, self.name(), || self.object())
+            }
         }
 
         impl crate::Field for $family {
             const FORM: crate::ValueForm = crate::ValueForm::Kind(<$family as crate::Kinds>::FAMILY);
+
+            fn check_bounds(&self, _: &str, _: &crate::ValueForm) -> Result<(), String> {
+                crate::Kinds::check(self)
+            }
         }
 
         impl $family {

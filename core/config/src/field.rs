@@ -1,5 +1,7 @@
 //! The types that values of keys have.
 
+use std::fmt::Debug;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,6 +15,15 @@ pub trait Field: Serialize + DeserializeOwned {
     const FORM: ValueForm;
     /// True for `Option`: the key may be left out and has no default.
     const IS_OPTIONAL: bool = false;
+
+    /// Checks the bounds of the numbers of a value that was not read from a file.
+    ///
+    /// # Errors
+    /// A number out of the bounds of `form`, or not finite, in words.
+    fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+        let _ = (key, form);
+        Ok(())
+    }
 }
 
 /// A mapping with known keys, declared by `keys!`.
@@ -31,16 +42,7 @@ pub trait Keyed: Sized {
     ///
     /// # Errors
     /// A value out of bounds, in words.
-    fn check(&self) -> Result<(), String>
-    where
-        Self: PartialEq,
-    {
-        match Self::read(self.object()) {
-            Ok(same) if same == *self => Ok(()),
-            Ok(_) => Err("a number is not finite".to_string()),
-            Err(error) => Err(error),
-        }
-    }
+    fn check(&self) -> Result<(), String>;
 }
 
 /// A mapping with known keys and a section of the reference, declared by `keys!`.
@@ -50,21 +52,21 @@ pub trait Mapped: Keyed {
 }
 
 /// A choice of `{kind: ..., ...}`, declared by `kinds!`.
-pub trait Kinds: Serialize + DeserializeOwned + PartialEq {
+pub trait Kinds: Serialize + DeserializeOwned {
     /// The kinds with their keys.
     const FAMILY: &'static Family;
 
-    /// Checks the bounds of a value that was not read from a file.
+    /// Checks the bounds of a value that was not read from a file. Training checks before every step, so nothing is made
+    /// into JSON where only the bounds of single keys count.
     ///
     /// # Errors
     /// A value out of bounds, in words.
-    fn check(&self) -> Result<(), String> {
-        match serde_json::from_value::<Self>(json(self)) {
-            Ok(same) if same == *self => Ok(()),
-            Ok(_) => Err(format!("a number of the {} is not finite", Self::FAMILY.name)),
-            Err(error) => Err(error.to_string()),
-        }
-    }
+    fn check(&self) -> Result<(), String>;
+}
+
+/// The error of a number that is not within a form.
+fn within(is_within: bool, key: &str, form: &ValueForm, found: &dyn Debug) -> Result<(), String> {
+    if is_within { Ok(()) } else { Err(form.refusal(key, found)) }
 }
 
 /// A value as JSON.
@@ -97,29 +99,49 @@ impl Field for String {
 
 impl Field for f64 {
     const FORM: ValueForm = ValueForm::number(f64::NEG_INFINITY, f64::INFINITY);
+
+    fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+        within(form.has_number(*self), key, form, self)
+    }
 }
 
-impl Field for usize {
-    const FORM: ValueForm = ValueForm::integer_from(0);
+macro_rules! integer {
+    ($type:ty, $form:expr) => {
+        impl Field for $type {
+            const FORM: ValueForm = $form;
+
+            fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+                within(form.has_integer(*self as i128), key, form, self)
+            }
+        }
+    };
 }
 
-impl Field for u64 {
-    const FORM: ValueForm = ValueForm::integer(0, u64::MAX as i128);
-}
-
-impl Field for i64 {
-    const FORM: ValueForm = ValueForm::integer(i64::MIN as i128, i64::MAX as i128);
-}
+integer!(usize, ValueForm::integer_from(0));
+integer!(u64, ValueForm::integer(0, u64::MAX as i128));
+integer!(i64, ValueForm::integer(i64::MIN as i128, i64::MAX as i128));
 
 impl<T: Field> Field for Option<T> {
     const FORM: ValueForm = T::FORM;
     const IS_OPTIONAL: bool = true;
+
+    fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+        self.iter().try_for_each(|value| value.check_bounds(key, form))
+    }
 }
 
 impl<T: Field> Field for Vec<T> {
     const FORM: ValueForm = ValueForm::List(&T::FORM);
+
+    fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+        self.iter().try_for_each(|value| value.check_bounds(key, form.item()))
+    }
 }
 
 impl<T: Field> Field for IndexMap<String, T> {
     const FORM: ValueForm = ValueForm::Names(&T::FORM);
+
+    fn check_bounds(&self, key: &str, form: &ValueForm) -> Result<(), String> {
+        self.values().try_for_each(|value| value.check_bounds(key, form.item()))
+    }
 }

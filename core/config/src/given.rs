@@ -21,7 +21,7 @@ impl Given {
         for key in keys {
             match object.get(key.name) {
                 Some(value) if !key.form.bounds(value) => {
-                    return Err(format!("{} must be {}, found {value}", key.name, key.form.expected()));
+                    return Err(key.form.refusal(key.name, format_args!("{value}")));
                 }
                 Some(_) => {}
                 None if key.is_required() => return Err(format!("missing key `{}`", key.name)),
@@ -55,10 +55,21 @@ pub(crate) fn kind(family: &Family, object: &mut Map<String, Json>) -> Result<&'
             kind.ok_or_else(|| format!("unknown {} {name}", family.name))?
         }
     };
-    let mut full = family.defaults(found);
-    full.extend(object.clone());
-    match family.misordered(found, &full).first() {
-        None => Ok(found),
+    let full = || family.defaults(found).into_iter().chain(object.clone()).collect();
+    order(family, found.name, full)?;
+    Ok(found)
+}
+
+/// Checks the order of numbers of which one must not be larger than the other.
+///
+/// # Errors
+/// A pair in the wrong order.
+pub(crate) fn order(family: &Family, kind: &str, full: impl FnOnce() -> Map<String, Json>) -> Result<(), String> {
+    let Some(kind) = family.kind(kind).filter(|kind| !(family.ascending.is_empty() && kind.ascending.is_empty())) else {
+        return Ok(());
+    };
+    match family.misordered(kind, &full()).first() {
+        None => Ok(()),
         Some(pair) => {
             Err(format!("{} must be at least {} = {}, found {}", pair.large, pair.small, pair.low, pair.high))
         }

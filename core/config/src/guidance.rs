@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::ValueForm;
+use crate::{Field, ValueForm};
 
 const SCALE: ValueForm = ValueForm::number(0.0, 1_000.0);
 
@@ -13,7 +13,7 @@ kinds! {
         /// Classifier-free guidance: u + g (c - u), where u is the prediction without conditions; g = 1 is the plain model.
         Cfg = "cfg" {
             /// Scale g for all conditions together, or condition -> g, with one network branch for each.
-            scale: Scale [ValueForm::Or(&SCALE, &ValueForm::Names(&SCALE))] = Scale::All(3.0);
+            scale: Scale = Scale::All(3.0);
             /// Condition -> prompt that takes its place in u, for example a description of what to avoid ("negative prompt").
             instead: Option<IndexMap<String, String>>;
         }
@@ -34,4 +34,15 @@ pub enum Scale {
     All(f64),
     /// One branch per named condition.
     Each(IndexMap<String, f64>),
+}
+
+impl Field for Scale {
+    const FORM: ValueForm = ValueForm::Or(&SCALE, &ValueForm::Names(&SCALE));
+
+    fn check_bounds(&self, key: &str, _: &ValueForm) -> Result<(), String> {
+        match self {
+            Scale::All(scale) => scale.check_bounds(key, &SCALE),
+            Scale::Each(scales) => scales.check_bounds(key, &ValueForm::Names(&SCALE)),
+        }
+    }
 }

@@ -74,18 +74,21 @@ impl Sampling {
         }
     }
 
+    fn shared(&self) -> Shared {
+        Shared {
+            steps: self.steps,
+            start_at: self.start_at,
+            resample: self.resample.clone(),
+            spacing: self.spacing.clone(),
+        }
+    }
+
     /// The kind, the shared keys with a default, the kind's own keys, and the other shared keys.
     fn object(&self) -> Map<String, Json> {
         let mut own = self.sampler.object();
         let kind = own.shift_remove_entry("kind");
         let steps = [("steps".to_string(), Json::from(self.steps))];
-        let shared = Shared {
-            steps: self.steps,
-            start_at: self.start_at,
-            resample: self.resample.clone(),
-            spacing: self.spacing.clone(),
-        };
-        kind.into_iter().chain(steps).chain(own).chain(shared.object().into_iter().skip(1)).collect()
+        kind.into_iter().chain(steps).chain(own).chain(self.shared().object().into_iter().skip(1)).collect()
     }
 
     fn read(object: Map<String, Json>) -> Result<Self, String> {
@@ -106,6 +109,12 @@ impl Sampling {
 
 impl Kinds for Sampling {
     const FAMILY: &'static Family = Sampler::FAMILY;
+
+    fn check(&self) -> Result<(), String> {
+        self.sampler.check()?;
+        self.shared().check()?;
+        crate::given::order(Self::FAMILY, self.sampler.name(), || self.object())
+    }
 }
 
 as_object!(Sampling);

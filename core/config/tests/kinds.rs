@@ -75,7 +75,7 @@ fn values_out_of_bounds_are_refused() {
     for (sampling, text) in [
         (Sampling::new(Heun {}, 0), "steps must be an integer from 1 to 100000, found 0"),
         (ddim(1.5), "eta must be a number from 0 to 1, found 1.5"),
-        (ddim(f64::NAN), "a number of the sampler is not finite"),
+        (ddim(f64::NAN), "eta must be a number from 0 to 1, found NaN"),
         (Sampling { start_at: Some(0.0), ..ddim(0.0) }, "start_at must be a number above 0 and at most 1, found 0.0"),
         (Sampling { resample: Some(Resample { jump: 11, times: 2 }), ..ddim(0.0) }, "at least resample.jump = 11"),
         (Sampling { resample: Some(Resample { jump: 0, times: 2 }), ..ddim(0.0) }, "jump must be"),

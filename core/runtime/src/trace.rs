@@ -1,12 +1,14 @@
 //! A timeline in the JSON format of Perfetto and chrome://tracing: each span of `tracing` is a complete event.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread::ThreadId;
 use std::time::Instant;
 
+use rustix::fs::OFlags;
 use serde_json::json;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
@@ -15,6 +17,10 @@ use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::{Result, RunError};
+
+/// The start of every timeline.
+const START: &str =
+    "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"anyflow\"}},\n";
 
 /// Writes spans to a file as they close. The file is always valid, because readers accept a missing end.
 pub struct Timeline {
@@ -45,15 +51,25 @@ impl TraceFile {
 }
 
 impl Timeline {
-    /// Creates the file of a timeline.
+    /// Creates the file of a timeline, or replaces an earlier timeline.
     ///
     /// # Errors
-    /// [`RunError::Io`].
+    /// [`RunError::Io`]; the file exists and holds something else.
     pub fn create(path: &Path) -> Result<Self> {
         let create = || -> std::io::Result<_> {
-            let mut file = BufWriter::new(File::create(path)?);
-            writeln!(file, "[")?;
-            Ok(file)
+            let mut options = File::options();
+            options.read(true).write(true).create(true).truncate(false);
+            // The other end of a pipe may never come.
+            let mut file = options.custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
+            let mut found = Vec::new();
+            (&mut file).take(START.len() as u64).read_to_end(&mut found)?;
+            if !file.metadata()?.is_file() || !(found.is_empty() || found == START.as_bytes()) {
+                return Err(std::io::Error::other("it is not a timeline; name another file for --trace"));
+            }
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(START.as_bytes())?;
+            Ok(BufWriter::new(file))
         };
         let file = create().map_err(RunError::io(path))?;
         Ok(Timeline { started: Instant::now(), out: Mutex::new(TraceFile { file, threads: Vec::new() }) })

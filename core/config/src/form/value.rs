@@ -1,5 +1,7 @@
 //! Values of a form: bounds, and the words of messages.
 
+use std::fmt::Debug;
+
 use serde_json::Value as Json;
 
 use super::ValueForm;
@@ -74,13 +76,11 @@ impl ValueForm {
         let all_of =
             |of: &ValueForm, values: &Json| values.as_array().is_some_and(|list| list.iter().all(|it| of.bounds(it)));
         match self {
-            ValueForm::Integer { minimum, maximum } => {
+            ValueForm::Integer { .. } => {
                 let integer = value.as_i64().map(i128::from).or_else(|| value.as_u64().map(i128::from));
-                integer.is_some_and(|integer| integer >= *minimum && integer <= *maximum)
+                integer.is_some_and(|integer| self.has_integer(integer))
             }
-            ValueForm::Number { minimum, maximum, above } => value.as_f64().is_some_and(|number| {
-                number <= *maximum && if *above { number > *minimum } else { number >= *minimum }
-            }),
+            ValueForm::Number { .. } => value.as_f64().is_some_and(|number| self.has_number(number)),
             ValueForm::List(of) => all_of(of, value),
             ValueForm::OneOrMore(of) => of.bounds(value) || all_of(of, value),
             ValueForm::Or(one, other) => one.bounds(value) || other.bounds(value),
@@ -89,5 +89,39 @@ impl ValueForm {
             }
             _ => true,
         }
+    }
+
+    /// True if a finite number is within the bounds of the form.
+    pub(crate) fn has_number(&self, number: f64) -> bool {
+        match self {
+            ValueForm::Number { minimum, maximum, above } => {
+                let is_high = if *above { number > *minimum } else { number >= *minimum };
+                number.is_finite() && number <= *maximum && is_high
+            }
+            ValueForm::Or(one, other) => one.has_number(number) || other.has_number(number),
+            _ => number.is_finite(),
+        }
+    }
+
+    /// True if an integer is within the bounds of the form.
+    pub(crate) fn has_integer(&self, integer: i128) -> bool {
+        match self {
+            ValueForm::Integer { minimum, maximum } => (*minimum..=*maximum).contains(&integer),
+            ValueForm::Or(one, other) => one.has_integer(integer) || other.has_integer(integer),
+            _ => true,
+        }
+    }
+
+    /// The form of the items of a list or of the values of a mapping.
+    pub(crate) fn item(&self) -> &ValueForm {
+        match self {
+            ValueForm::List(of) | ValueForm::OneOrMore(of) | ValueForm::Names(of) | ValueForm::NamesOf(_, of) => of,
+            _ => self,
+        }
+    }
+
+    /// The message for a value of a key that is out of bounds.
+    pub(crate) fn refusal(&self, key: &str, found: impl Debug) -> String {
+        format!("{key} must be {}, found {found:?}", self.expected())
     }
 }

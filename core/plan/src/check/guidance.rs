@@ -2,11 +2,11 @@
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Evaluation, Pipeline};
+use crate::graph::{Evaluation, Pipeline, has_column, missing_column};
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{CodeEntry, problems};
+use crate::problem::{CodeEntry, Problem, problems};
 use crate::source::SpannedString;
-use crate::spec::{GuidanceSpec, unknown};
+use crate::spec::{GuidanceSpec, InsteadSpec, unknown};
 
 problems! {
     /// Guidance without anything to guide towards.
@@ -21,11 +21,11 @@ problems! {
         /// Cure: Add a condition, or remove `guidance`.
         #[error("guidance needs `observe` or `condition`; add one or remove `guidance`")]
         NothingObserved {},
-        /// A task or variant of an evaluation replaces a condition, which only a node of a pipeline can.
-        /// Example: `guidance: {kind: cfg, instead: {words: other}}` in an evaluation.
-        /// Cure: Remove `instead`, or measure the rows that a pipeline made.
-        #[error("`instead` has no meaning in an evaluation, whose rows have one value for each prompt")]
-        InsteadInEvaluation {},
+        /// A variant of an evaluation replaces a condition. Tasks say what their conditions are, so they replace them too.
+        /// Example: `variants: {a: {guidance: {kind: cfg, instead: {words: other}}}}`.
+        /// Cure: Write `instead` in the guidance of the evaluation or of a task.
+        #[error("`instead` has no meaning in a variant; write it in the guidance of the evaluation or of a task")]
+        InsteadInVariant {},
     }
 }
 
@@ -43,25 +43,25 @@ impl Rule for Guided {
     /// Guidance that tasks share, or that a variant has, need not apply to each of them.
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
         let Some(asked) = &evaluation.asked else { return };
-        let of_tasks = evaluation.tasks().filter_map(|(spec, _)| spec.roles.guidance.as_ref());
-        let of_variants = evaluation.written_variants().filter_map(|(spec, _)| spec.guidance.as_ref());
-        for written in of_tasks.chain(of_variants).chain(&evaluation.spec.guidance) {
-            if let Some(instead) = written.instead.first() {
-                report.error(instead.condition.span, GuidanceProblem::InsteadInEvaluation {});
-            }
-        }
         for (spec, task) in evaluation.tasks() {
             if let Some(own) = &spec.roles.guidance {
                 check(own, &task.streams, report);
+                let conditions: Vec<&str> = spec.roles.condition.iter().map(|(name, _)| name.value.as_str()).collect();
+                replaced(own, &conditions, evaluation, report);
             }
         }
         if let Some(shared) = &evaluation.spec.guidance {
-            all_known("stream", &shared.conditions, &evaluation.model.conditions(&asked.denoiser), report);
+            let known = evaluation.model.conditions(&asked.denoiser);
+            all_known("stream", &shared.conditions, &known, report);
+            replaced(shared, &known, evaluation, report);
         }
         for (spec, variant) in evaluation.written_variants() {
             if let Some(guidance) = &spec.guidance {
                 let known = evaluation.model_of(variant).conditions(&variant.denoiser);
                 all_known("stream", &guidance.conditions, &known, report);
+                if let Some(instead) = guidance.instead.first() {
+                    report.error(instead.condition.span, GuidanceProblem::InsteadInVariant {});
+                }
             }
         }
     }
@@ -80,6 +80,29 @@ fn check(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) {
             GuidanceProblem::NothingObserved {}
         };
         report.error(spec.span, problem);
+    }
+}
+
+/// A condition of an evaluation is replaced by another prompt of the data, which has the same array.
+fn replaced(spec: &GuidanceSpec, conditions: &[&str], evaluation: &Evaluation, report: &mut Report) {
+    let prompts = &evaluation.model.prompts;
+    let array = |name: &SpannedString| Some(&prompts.get(&name.value)?.plan.as_ref()?.encoded()?.array);
+    for InsteadSpec { condition, by } in &spec.instead {
+        if !conditions.contains(&condition.value.as_str()) {
+            unknown("condition", condition, conditions.iter().copied(), report);
+        } else if !prompts.contains_key(&by.value) {
+            unknown("prompt", by, prompts.keys().map(String::as_str), report);
+        } else if let (Some(wanted), Some(found)) = (array(condition), array(by))
+            && wanted != found
+        {
+            let one = format!("prompt `{}` reads {wanted}", condition.value);
+            let other = format!("prompt `{}`, which takes its place, reads {found}", by.value);
+            report.error(by.span, Problem::Mismatch { what: "arrays", one, other });
+        } else if let Some(table) = &evaluation.spec.data
+            && !has_column(table, &by.value, evaluation.model)
+        {
+            missing_column("data", &format!("prompt `{}`", by.value), "`instead`", by, report);
+        }
     }
 }
 

@@ -43,7 +43,8 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) {
 fn values(task: &TaskSpec, model: &ModelGraph, report: &mut Report) {
     let plan = |name: &SpannedString| model.streams.get(&name.value)?.plan.as_ref();
     let observed = task.roles.observe.iter().map(|observed| (&observed.stream, &observed.from));
-    for (stream, from) in observed.chain(task.roles.start.iter().map(|(stream, from)| (stream, from))) {
+    let others = task.roles.start.iter().chain(&task.roles.planes).map(|(stream, from)| (stream, from));
+    for (stream, from) in observed.chain(others) {
         if let (Some(wanted), Some(found)) = (plan(stream), plan(from))
             && wanted.array.elements() != found.array.elements()
         {

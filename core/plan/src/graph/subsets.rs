@@ -4,7 +4,7 @@ use anyflow_config::TaskOptions;
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::{ModelGraph, has_column, missing_column};
+use crate::graph::{DiffusionProblem, ModelGraph, has_column, missing_column};
 use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
 use crate::spec::EvaluationSpec;
@@ -38,6 +38,11 @@ pub(super) fn add_subsets(
     report: &mut Report,
 ) {
     let Some((over, _)) = model.denoisers.get(denoiser) else { return };
+    let at = spec.subsets.unwrap_or(spec.span);
+    if let Some(plane) = model.planes(denoiser).first() {
+        let problem = DiffusionProblem::NoPlane { denoiser: denoiser.into(), plane: plane.clone() };
+        return report.error(at, problem);
+    }
     let judge = |stream: &String| spec.judges.iter().find(|judge| judge.stream.value == *stream);
     let streams: Vec<&String> =
         model.streams.keys().filter(|stream| over.contains(stream) && judge(stream).is_some()).collect();
@@ -50,7 +55,7 @@ pub(super) fn add_subsets(
     }
     if streams.is_empty() || streams.len() > MOST {
         let problem = SubsetsProblem::SubsetsOfStreams { most: MOST, found: streams.len() };
-        return report.error(spec.subsets.unwrap_or(spec.span), problem);
+        return report.error(at, problem);
     }
     let others = over.iter().filter(|stream| !streams.contains(stream)).cloned();
     let (absent, marginalize): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
@@ -87,7 +92,8 @@ pub(super) fn add_subsets(
         give(&absent, &|_| StreamRole::Absent);
         let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
         let guidance = shared.map(|shared| shared.guidance.clone());
-        tasks.insert(name, Task { streams, guidance, options: TaskOptions::default(), score: None });
+        let planes = IndexMap::new();
+        tasks.insert(name, Task { streams, planes, guidance, options: TaskOptions::default(), score: None });
     }
 }
 

@@ -3,13 +3,14 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
+use crate::graph::diffusion::planes;
 use crate::graph::references::check_references;
 use crate::graph::subsets::add_subsets;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
 use crate::plan::{Roles, Task};
 use crate::problem::problems;
 use crate::source::SpannedString;
-use crate::spec::{EvaluationSpec, TaskSpec, unknown};
+use crate::spec::{EvaluationSpec, InsteadSpec, TaskSpec, unknown};
 
 problems! {
     /// What can be wrong with the tasks of an evaluation.
@@ -77,6 +78,7 @@ fn task(
     check_references(&task.references, model, report);
     let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
     condition(task, denoiser, &mut streams, model, report)?;
+    let planes = planes(&task.roles, denoiser, task.name.span, model, report)?;
     for name in task.roles.values().filter(|name| !model.streams.contains_key(&name.value)) {
         unknown("stream", name, model.streams.keys().map(String::as_str), report);
     }
@@ -84,12 +86,17 @@ fn task(
         streams.set_given(given);
     }
     let shared = spec.guidance.as_ref().filter(|shared| task.score.is_none() && shared.applies(&streams));
-    let guidance = task.roles.guidance.as_ref().or(shared).map(|written| written.guidance.clone());
+    let guidance = task.roles.guidance.as_ref().or(shared);
+    for InsteadSpec { condition, by } in guidance.iter().flat_map(|written| &written.instead) {
+        // A rule reports a condition that no task has.
+        let _ = streams.replace_condition(&condition.value, by.value.clone());
+    }
+    let guidance = guidance.map(|written| written.guidance.clone());
     let score = match &task.score {
         Some(score) => Some(resolve_scoring(score, model, report)?),
         None => None,
     };
-    Some(Task { streams, guidance, options: task.options.clone(), score })
+    Some(Task { streams, planes, guidance, options: task.options.clone(), score })
 }
 
 /// Adds the prompts of a task, which its denoiser must attend to.

@@ -70,6 +70,9 @@ pub struct Variant {
 pub struct Task {
     /// The role of each stream. The outputs are judged.
     pub streams: Roles,
+    /// Planes of the denoiser: stream -> stream of the data.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub planes: IndexMap<String, String>,
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
@@ -88,13 +91,11 @@ impl Task {
         if let Some(given) = variant.given.filter(|_| self.score.is_none()) {
             streams.set_given(given);
         }
-        let guidance = self.guidance.clone();
-        let planes = IndexMap::new();
         Diffusion {
             denoiser: variant.denoiser.clone(),
             streams,
-            planes,
-            guidance,
+            planes: self.planes.clone(),
+            guidance: self.guidance.clone(),
             sampler: variant.sampler.clone(),
             seed,
         }

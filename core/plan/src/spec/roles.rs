@@ -53,10 +53,10 @@ impl RolesSpec {
         ]
     }
 
-    /// The values that are observed, start a stream, or are masks; in an evaluation they are streams of the data.
+    /// The values that are observed, start a stream, or are masks or planes; in an evaluation they are streams of the data.
     pub fn values(&self) -> impl Iterator<Item = &SpannedString> {
         let observed = self.observe.iter().flat_map(|observed| [Some(&observed.from), observed.mask.as_ref()]);
-        observed.flatten().chain(self.start.iter().map(|(_, from)| from))
+        observed.flatten().chain(self.start.iter().chain(&self.planes).map(|(_, from)| from))
     }
 
     /// The references to nodes, to change them.

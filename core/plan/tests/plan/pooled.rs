@@ -145,3 +145,18 @@ fn what_is_wrong_with_such_a_scorer_is_said() {
     edited("fit: close.score", "fit: close.label").check("error-pair-port");
     edited("against: avoided", "against: size").check("error-pair-cells");
 }
+
+#[test]
+fn only_a_pipeline_makes_vectors_and_prompts_of_several() {
+    let with = |name: &str, text: &str| Case { main: Source::new(format!("mld/{name}.yaml"), text), ..case() };
+    let training = "anyflow: 1\nname: t\nmodel: model.yaml\nsources: {rows: a.parquet}\ndata: {rows: {columns: {image: \
+                    rows.image}}}\nstages:\n  - {name: s, train: image, objective: {kind: denoise}, data: rows, steps: 1}\n";
+    with("train", training).check("error-joined-trained");
+    let evaluation = "anyflow: 1\nname: e\nmodel: model.yaml\nsources: {rows: a.parquet}\ndata: {columns: {image: \
+                      rows.image}, class: rows.digit}\njudges: {image: {score: image/classifier, weights: \
+                      judges.safetensors}}\ntasks: {made: {generate: [image]}}\n";
+    with("eval", evaluation).check("error-joined-evaluated");
+    let alone = "prompts: [two], vectors: {from: [two.pooled], waves: 32}";
+    let case = with("eval", evaluation);
+    case.edit_model("prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}", alone).check("error-vectors-evaluated");
+}

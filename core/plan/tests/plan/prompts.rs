@@ -180,6 +180,12 @@ fn another_prompt_takes_the_place_of_a_condition() {
     const GUIDANCE: &str = "guidance: {kind: cfg, scale: 2.0}";
     let instead = |by: &str| format!("guidance: {{kind: cfg, scale: 2.0, instead: {{{by}}}}}");
     prompted("eval").edit(GUIDANCE, &instead("words: picture")).check("error-guidance-instead");
+    prompted("eval").edit(GUIDANCE, &instead("words: sound")).check("error-guidance-instead-stranger");
+    let Ok((Job::Eval(plan), _)) = prompted("eval").edit(GUIDANCE, &instead("words: words")).compile() else {
+        panic!("a prompt of the data takes the place")
+    };
+    let replaced = plan.tasks.values().flat_map(|task| task.streams.reads()).filter(|read| read.key == "instead");
+    assert!(replaced.map(|read| (read.stream, read.from)).all(|names| names == ("words", "words")));
     let case = prompted(PIPELINE).edit(GUIDANCE, &instead("meaning: meaning"));
     let Ok((Job::Run(plan), _)) = case.compile() else { panic!("{}", case.said()) };
     let diffusion = plan.steps.iter().find_map(|step| step.op.diffusion()).unwrap();

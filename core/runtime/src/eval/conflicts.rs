@@ -8,7 +8,7 @@ use tch::{Kind, Tensor};
 
 use super::held_out::HeldOut;
 use super::judging::RoundTrip;
-use super::sample::{Arrays, Inputs, TaskSampler};
+use super::sample::{Inputs, TaskSampler};
 use super::tasks::judge;
 use crate::events::{self, Events};
 use crate::{Judge, Result, RunError};
@@ -53,15 +53,16 @@ pub fn answer(
             RunError::Data(format!("{part}: all {} rows have the same class; increase `rows`", plan.options.rows))
         })?;
         let other_classes: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
-        let mut arrays = Arrays::new();
-        for (index, prompt) in prompts_of(&task.streams).enumerate() {
-            let array = held_out.array(prompt, &tuples)?;
-            let array = if index == 0 { array } else { array.f_index_select(0, &Tensor::from_slice(&others))? };
-            arrays.insert(prompt.clone(), array);
+        let diffusion = task.diffusion(sampler.variant, *seed);
+        let mut arrays = held_out.arrays(&diffusion, &tuples)?;
+        for prompt in prompts_of(&task.streams).skip(1) {
+            if let Some(array) = arrays.get_mut(prompt) {
+                *array = array.f_index_select(0, &Tensor::from_slice(&others))?;
+            }
         }
         let inputs = Inputs { arrays, rows: plan.options.rows };
         for (step, weight) in WEIGHTS.into_iter().enumerate() {
-            let mixed = Diffusion { streams: mixed(&task.streams, weight), ..task.diffusion(sampler.variant, *seed) };
+            let mixed = Diffusion { streams: mixed(&diffusion.streams, weight), ..diffusion.clone() };
             for (stream, array) in sampler.generate(part, &mixed, &inputs)? {
                 let (name, judge) = judge(held_out, &stream)?;
                 let written = RoundTrip::of(&held_out.session.codecs[&stream], &array, held_out.threads)?;
@@ -91,9 +92,11 @@ pub fn prompts_of(streams: &Roles) -> impl Iterator<Item = &String> {
 fn mixed(streams: &Roles, weight: f64) -> Roles {
     let mut mixed = streams.clone();
     for (prompt, weight) in prompts_of(streams).zip([1.0 - weight, weight]) {
-        let from = IndexMap::from([(prompt.clone(), weight)]);
-        let role = if weight > 0.0 { StreamRole::Condition { from, instead: None } } else { StreamRole::Absent };
-        mixed.0.insert(prompt.clone(), role);
+        let Some(role) = mixed.0.get_mut(prompt) else { continue };
+        match role {
+            StreamRole::Condition { from, .. } if weight > 0.0 => *from = IndexMap::from([(prompt.clone(), weight)]),
+            _ => *role = StreamRole::Absent,
+        }
     }
     mixed
 }

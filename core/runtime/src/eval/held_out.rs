@@ -6,7 +6,7 @@ use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
 use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{EvalPlan, Roles, Table, Variant};
+use anyflow_plan::plan::{Diffusion, EvalPlan, Table, Variant};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -296,12 +296,12 @@ impl<'a> HeldOut<'a> {
         self.data.select(stream, array, tuples)
     }
 
-    /// The arrays that these roles read, in these tuples.
+    /// The arrays that a diffusion reads, in these tuples.
     ///
     /// # Errors
     /// Errors of [`HeldOut::array`].
-    pub fn arrays(&self, roles: &Roles, tuples: &Tuples) -> Result<IndexMap<String, Tensor>> {
-        roles.reads().map(|read| Ok((read.from.to_string(), self.array(read.from, tuples)?))).collect()
+    pub fn arrays(&self, diffusion: &Diffusion, tuples: &Tuples) -> Result<IndexMap<String, Tensor>> {
+        diffusion.reads().map(|from| Ok((from.to_string(), self.array(from, tuples)?))).collect()
     }
 }
 

@@ -53,7 +53,7 @@ pub fn answer(
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let inputs = Inputs { arrays: held_out.arrays(&task.streams, &tuples)?, rows: plan.options.rows };
+        let inputs = Inputs { arrays: held_out.arrays(&diffusion, &tuples)?, rows: plan.options.rows };
         let before = sampler.network_calls();
         let started = Instant::now();
         let generated = sampler.generate(part, &diffusion, &inputs)?;

@@ -102,34 +102,51 @@ pub(crate) static CONFLICT: Mapping = Mapping {
     keys: &[
         required("generate", NAMES, "Streams to generate and judge"),
         required("between", NAMES, "Two prompts; the second is made from a row of another class"),
+        TASK_OBSERVE,
+        TASK_START,
+        TASK_PLANES,
         ALONG,
         ABSENT,
         GUIDANCE,
+        TASK_GIVEN,
     ],
 };
 
+const TASK_OBSERVE: Key = optional(
+    "observe",
+    ValueForm::Either(&[NAMES, OBSERVE]),
+    "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it in \
+         part (in-painting)",
+);
+
+const TASK_START: Key = optional(
+    "start",
+    ValueForm::Names(&ValueForm::String),
+    "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
+);
+
+const TASK_GIVEN: Key = optional(
+    "given",
+    GIVEN,
+    "Noise level at which the network sees observed streams; by default that of the evaluation",
+);
+
+const TASK_PLANES: Key = optional(
+    "planes",
+    ValueForm::Names(&ValueForm::String),
+    "What is concatenated to the channels of the diffused streams: stream -> stream of the data",
+);
+
 static TASK_NAMES: &[Key] = &[
     required("generate", NAMES, "Streams to generate and judge"),
-    optional(
-        "observe",
-        ValueForm::Either(&[NAMES, OBSERVE]),
-        "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it \
-             in part (in-painting)",
-    ),
-    optional(
-        "start",
-        ValueForm::Names(&ValueForm::String),
-        "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
-    ),
+    TASK_OBSERVE,
+    TASK_START,
     optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
+    TASK_PLANES,
     ALONG,
     ABSENT,
     GUIDANCE,
-    optional(
-        "given",
-        GIVEN,
-        "Noise level at which the network sees observed streams; by default that of the evaluation",
-    ),
+    TASK_GIVEN,
 ];
 static TASK_KEYS: [Key; TASK_NAMES.len() + TaskOptions::KEYS.len()] = joined(TASK_NAMES, TaskOptions::KEYS);
 
@@ -139,6 +156,7 @@ pub(crate) static TASK: Mapping = Mapping { name: "task", keys: &TASK_KEYS };
 static SCORING_NAMES: &[Key] = &[
     required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
     required("observe", NAMES, "Streams observed from the data"),
+    TASK_PLANES,
     optional(
         "classes",
         WORDS,
