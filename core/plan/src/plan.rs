@@ -11,7 +11,7 @@ mod run;
 mod training;
 mod value;
 
-pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
+pub use diffusion::{Diffusion, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
 pub use model::{Checkpoint, DenoiserConfig, Model, Stream, WeightsPart};
 pub(crate) use prompt::POOLED;

@@ -1,9 +1,11 @@
 //! Rule: `given` of a node is about streams that it observes as a whole.
 
+use anyflow_config::Given;
+
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::Pipeline;
-use crate::plan::{Given, StreamRole};
+use crate::plan::StreamRole;
 use crate::problem::Caution;
 
 pub(super) struct GivenStreams;

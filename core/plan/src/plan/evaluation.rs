@@ -1,10 +1,10 @@
 //! Evaluations: variants of models and samplers, and their tasks.
 
-use anyflow_config::{EvaluationOptions, Guidance, Sampling, TaskOptions};
+use anyflow_config::{EvaluationOptions, Given, Guidance, Sampling, TaskOptions};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnRef, Component, Diffusion, Generated, Given, Model, Roles, ScorerConfig, Scoring, Table};
+use super::{ColumnRef, Component, Diffusion, Generated, Model, Roles, ScorerConfig, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

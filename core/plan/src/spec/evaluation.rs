@@ -1,11 +1,10 @@
 //! An evaluation as written.
 
-use anyflow_config::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
+use anyflow_config::{EvaluationOptions, Given, ScoreTaskOptions, TaskOptions};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::{component_use, used};
 use crate::spec::{

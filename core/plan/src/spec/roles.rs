@@ -1,9 +1,9 @@
 //! The roles of streams as written in a node, a task or a conflict.
 
-use anyflow_config::ValueForm;
+use anyflow_config::{Given, ValueForm};
 
 use crate::error::Report;
-use crate::plan::{Given, StreamRole};
+use crate::plan::StreamRole;
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, guidance};
 use crate::surface::{self, Fields, Reader};

@@ -1,14 +1,14 @@
 //! Keys of an evaluation.
 
 use anyflow_config::{
-    EvaluationOptions, Field, Guidance, Key, Keyed, Mapping, Sampler, ScoreTaskOptions, TaskOptions, ValueForm,
+    EvaluationOptions, Field, Given, Guidance, Key, Keyed, Mapping, Sampler, ScoreTaskOptions, TaskOptions, ValueForm,
     defaulted, joined, json, optional, required,
 };
 
 use super::pipeline::OBSERVE;
 use super::{
-    ABSENT, ALONG, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
-    SOURCES, TABLE, TEMPLATES, WORDS,
+    ABSENT, ALONG, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER, SOURCES,
+    TABLE, TEMPLATES, WORDS,
 };
 
 static EVALUATION_NAMES: &[Key] = &[
@@ -29,8 +29,8 @@ static EVALUATION_NAMES: &[Key] = &[
     GUIDANCE,
     defaulted(
         "given",
-        GIVEN,
-        || json("clean"),
+        Given::FORM,
+        || json(Given::default()),
         "Noise level at which the network sees observed streams, unless a task overrides it",
     ),
     optional("tasks", ValueForm::Names(&ValueForm::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
@@ -78,7 +78,11 @@ pub(crate) static VARIANT: Mapping = Mapping {
         ),
         optional("denoiser", ValueForm::String, "Denoiser; by default that of the evaluation"),
         optional("sampler", Sampler::FORM, "Sampler; by default that of the evaluation"),
-        optional("given", GIVEN, "Noise level at which the network sees observed streams; by default that of the task"),
+        optional(
+            "given",
+            Given::FORM,
+            "Noise level at which the network sees observed streams; by default that of the task",
+        ),
         optional(
             "guidance",
             Guidance::FORM,
@@ -127,7 +131,7 @@ static TASK_NAMES: &[Key] = &[
     GUIDANCE,
     optional(
         "given",
-        GIVEN,
+        Given::FORM,
         "Noise level at which the network sees observed streams; by default that of the evaluation",
     ),
 ];
