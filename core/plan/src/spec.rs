@@ -22,7 +22,7 @@ pub(crate) use pipeline::{
     Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PairNodeSpec,
     PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
 };
-pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
+pub(crate) use roles::{ObservedSpec, RolesSpec, Written, other_roles, roles};
 pub(crate) use sampler::SamplerSpec;
 pub(crate) use scoring::{ClassesSpec, ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{

@@ -91,7 +91,7 @@ pub(crate) fn other_roles(fields: &Fields, key: &'static str, report: &mut Repor
         condition: fields.numbers("condition", report),
         marginalize: fields.texts("marginalize", report),
         absent: fields.texts("absent", report),
-        given: given(fields, report),
+        given: fields.value("given", report),
         guidance: guidance(fields, report),
         others: StreamRole::Marginalize,
     }
@@ -124,9 +124,4 @@ fn observed_from(entry: &Entry, fields: &Fields, report: &mut Report) -> Option<
     let inner = Fields::open(&entry.node, &surface::OBSERVED, what, stream.span, report)?;
     let mask = inner.text("mask", report);
     Some(ObservedSpec { stream, from: inner.text("from", report)?, mask })
-}
-
-/// The noise level of observed streams, if it is written or has a default.
-pub(crate) fn given(fields: &Fields, report: &mut Report) -> Option<Given> {
-    serde_json::from_value(fields.json("given", report)?.value).ok()
 }
