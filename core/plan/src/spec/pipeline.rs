@@ -1,5 +1,6 @@
 //! A pipeline as written.
 
+mod alone;
 mod subgraph;
 
 use std::cell::Cell;
@@ -22,6 +23,7 @@ use crate::spec::{
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
+pub(crate) use alone::LoneNode;
 use subgraph::{Files, Parts};
 pub(crate) use subgraph::{INNER, SubgraphProblem};
 
@@ -99,13 +101,7 @@ impl NodeSpec {
 
     /// All references to inputs and other nodes.
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
-        match &mut self.action {
-            Some(Action::Code(code)) => code.from.iter_mut().chain(&mut code.hide).collect(),
-            Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
-            Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
-            Some(Action::Compare(spec)) => spec.from.iter_mut().chain(&mut spec.against).collect(),
-            None => Vec::new(),
-        }
+        self.action.as_mut().map(Action::references).unwrap_or_default()
     }
 }
 
@@ -117,6 +113,18 @@ pub(crate) enum Action {
     Score(DiffuseSpec, ScoringSpec),
     Judge(ScorerNodeSpec),
     Compare(PairNodeSpec),
+}
+
+impl Action {
+    /// All references to inputs and other nodes.
+    fn references(&mut self) -> Vec<&mut SpannedString> {
+        match self {
+            Action::Code(code) => code.from.iter_mut().chain(&mut code.hide).collect(),
+            Action::Diffuse(spec) | Action::Score(spec, _) => spec.roles.references(),
+            Action::Judge(spec) => spec.from.iter_mut().collect(),
+            Action::Compare(spec) => spec.from.iter_mut().chain(&mut spec.against).collect(),
+        }
+    }
 }
 
 /// Encoding, decoding or embedding.
