@@ -4,6 +4,7 @@
 
 mod diffusion;
 mod evaluation;
+mod flow;
 mod model;
 mod paths;
 mod prompt;
