@@ -1,6 +1,7 @@
 //! Problems that any part of the planner may find. A rule declares its own problems, in its own file.
 
 mod codes;
+mod name;
 
 use std::fmt;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 pub use codes::CodeEntry;
 pub(crate) use codes::{Coded, kebab, problems};
+pub(crate) use name::NameFault;
 
 problems! {
     /// An error in the user's files. The user must act, except for [`Problem::Internal`].
@@ -63,7 +65,7 @@ problems! {
         /// Example: A node with the name `a.b`; the dot separates a node from its port.
         /// Cure: Choose another name.
         #[error("`{name}` cannot be a name: {reason}")]
-        BadName { name: String, reason: String },
+        BadName { name: String, reason: NameFault },
         /// A reference names something that is not defined.
         /// Example: `diffuse: [lfet]` with a stream `left`.
         /// Cure: Write the suggested name, or define the thing.

@@ -23,8 +23,22 @@ problems! {
         /// Example: A variant whose model lacks a prompt.
         /// Cure: Give the models the same streams, prompts and codecs, or evaluate them apart.
         #[error("{variant} cannot be a variant of {model}: {difference}")]
-        VariantDiffers { variant: String, model: String, difference: String },
+        VariantDiffers { variant: String, model: String, difference: Difference },
     }
+}
+
+/// A difference between the models of two variants.
+#[derive(Debug, thiserror::Error, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Difference {
+    #[error("it has no stream `{0}`")]
+    NoStream(String),
+    #[error("its codec of `{0}` produces other arrays")]
+    StreamCodec(String),
+    #[error("it has no prompt `{0}`")]
+    NoPrompt(String),
+    #[error("its codec of prompt `{0}` produces other arrays")]
+    PromptCodec(String),
 }
 
 /// Resolves all variants. By default the evaluation's model is the only one, under its own name.
@@ -143,8 +157,8 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
         let is_same = |found: &Stream| found.codec == plan.codec && found.array == plan.array;
         match other.streams.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => differences.push(format!("its codec of `{name}` produces other arrays")),
-            None => differences.push(format!("it has no stream `{name}`")),
+            Some(_) => differences.push(Difference::StreamCodec(name.clone())),
+            None => differences.push(Difference::NoStream(name.clone())),
         }
     }
     for (name, prompt) in &own.prompts {
@@ -155,8 +169,8 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
         };
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => differences.push(format!("its codec of prompt `{name}` produces other arrays")),
-            None => differences.push(format!("it has no prompt `{name}`")),
+            Some(_) => differences.push(Difference::PromptCodec(name.clone())),
+            None => differences.push(Difference::NoPrompt(name.clone())),
         }
     }
     let same = differences.is_empty();
