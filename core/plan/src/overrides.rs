@@ -12,7 +12,7 @@ use anyflow_config::{
 
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
-use crate::problem::{Caution, Hint, problems};
+use crate::problem::{Hint, problems};
 use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::yaml::{self, Content, Entry, Node};
 
@@ -27,6 +27,11 @@ problems! {
         /// Cure: Write a path of keys that exist, and a value of the form that the key needs.
         #[error("cannot override `{path}`: {reason}{hint}")]
         BadOverride { path: String, reason: OverrideFault, hint: Hint },
+        /// An override changes a kind, and the new kind does not have one of the keys that are written for the former one.
+        /// Example: `--set joint.sampler.kind=dpmpp-2m` for `sampler: {kind: ddim, eta: 0.5}`.
+        /// Cure: Nothing, if the key is not meant for the new kind. Otherwise set its counterpart with another `--set`.
+        #[error("`{key}` has no effect: `{path}` is set to {kind}, which has no such key")]
+        DroppedKey { key: String, path: String, kind: String },
     }
 }
 
@@ -290,8 +295,8 @@ fn set_kind(
         let name = &entry.key.value;
         let is_kept = !lacking.contains(name) || unknown_before.contains(name);
         if !is_kept {
-            let reason = format!("`{}` is set to {kind}, which has no such key", joined(path));
-            report.warning(entry.key.span, Caution::NoEffect { key: name.clone(), reason });
+            let dropped = OverrideProblem::DroppedKey { key: name.clone(), path: joined(path), kind: kind.clone() };
+            report.warning(entry.key.span, dropped);
         }
         is_kept
     });

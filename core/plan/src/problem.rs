@@ -104,22 +104,6 @@ problems! {
     }
 }
 
-problems! {
-    /// Something allowed but probably not intended.
-    pub(crate) enum Caution {
-        /// A declared thing is used by nothing.
-        /// Example: A node whose ports no other node and no output reads.
-        /// Cure: Use it or remove it.
-        #[error("{what} `{name}` is not used{consequence}")]
-        Unused { what: String, name: String, consequence: String },
-        /// A key has no effect at this place.
-        /// Example: `given: noised` in a node that observes no stream as a whole.
-        /// Cure: Remove the key, or change what the message names.
-        #[error("`{key}` has no effect: {reason}")]
-        NoEffect { key: String, reason: String },
-    }
-}
-
 /// A hint after an unknown name: the nearest known name, or all known names.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Hint {

@@ -8,7 +8,24 @@ use crate::descriptor::CellKind;
 use crate::error::Report;
 use crate::graph::{Pipeline, Vertex};
 use crate::plan::{Form, Type};
-use crate::spec::{ConstantProblem, InputSpec};
+use crate::problem::{CodeEntry, problems};
+use crate::spec::InputSpec;
+
+problems! {
+    /// What can be wrong with the value of an input.
+    pub(crate) enum ConstantProblem {
+        /// The value of an input is no cell of its codec.
+        /// Example: `value: 3` where a codec reads texts.
+        /// Cure: Write a value of the form that the message names, or read a column.
+        #[error("`value` of input `{input}` must be {wanted}, found {found}")]
+        WrongValue { input: String, wanted: String, found: String },
+        /// An output is an input with a value. It would be the same in every row.
+        /// Example: `outputs: {text: words}` with `inputs: {words: {modality: text, value: none}}`.
+        /// Cure: Remove the output.
+        #[error("output `{output}` is the `value` of input `{input}`, the same in every row; remove it")]
+        ConstantOutput { output: String, input: String },
+    }
+}
 
 pub(super) struct Constants;
 
@@ -37,6 +54,10 @@ impl Rule for Constants {
                 report.error(edge.weight().written.span, problem);
             }
         }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        ConstantProblem::codes()
     }
 }
 

@@ -1,4 +1,5 @@
-//! Rule: the dataset has the columns that a plan reads, with cells of the right kind.
+//! Checks that a dataset has the columns that a plan reads, with cells of the right kind. This is no entry of the list of
+//! rules, which check a file by itself: the dataset is known only when a job runs the finished plan.
 
 use crate::descriptor::CellKind;
 use crate::error::Report;

@@ -20,7 +20,5 @@ pub(crate) trait Rule: Sync {
     fn evaluation(&self, _evaluation: &Evaluation, _report: &mut Report) {}
 
     /// The codes of the problems that the rule declares.
-    fn codes(&self) -> Vec<CodeEntry> {
-        Vec::new()
-    }
+    fn codes(&self) -> Vec<CodeEntry>;
 }

@@ -4,7 +4,7 @@ use anyflow_config::TaskOptions;
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::{ModelGraph, has_column, missing_column};
+use crate::graph::{ModelGraph, has_column};
 use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
 use crate::spec::EvaluationSpec;
@@ -17,6 +17,11 @@ problems! {
         /// Cure: Judge more or fewer streams, or list the tasks.
         #[error("`subsets` needs 1 to {most} judged streams, found {found}")]
         SubsetsOfStreams { most: usize, found: usize },
+        /// The data have no column for a judged stream, which the tasks of `subsets` observe.
+        /// Example: `subsets: true` with judges of `image` and `audio`, and `data` with the column of `image` alone.
+        /// Cure: Add the column to `columns` of `data`, or remove the judge.
+        #[error("table `data` has no column for stream `{stream}`, which `subsets` reads")]
+        SubsetsLackColumn { stream: String },
         /// A task has the name of a task that `subsets` adds.
         /// Example: A task `joint` with `subsets: true`.
         /// Cure: Rename the task.
@@ -45,7 +50,8 @@ pub(super) fn add_subsets(
         if let (Some(judge), Some(table)) = (judge(stream), &spec.data)
             && !has_column(table, stream, model)
         {
-            missing_column("data", &format!("stream `{stream}`"), "`subsets`", &judge.stream, report);
+            let stream = judge.stream.value.clone();
+            report.error(judge.stream.span, SubsetsProblem::SubsetsLackColumn { stream });
         }
     }
     if streams.is_empty() || streams.len() > MOST {

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::error::Report;
 use crate::graph::{Asked, ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
-use crate::problem::{Caution, Hint, Problem, problems};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
 
@@ -24,6 +24,11 @@ problems! {
         /// Cure: Give the models the same streams, prompts and codecs, or evaluate them apart.
         #[error("{variant} cannot be a variant of {model}: {difference}")]
         VariantDiffers { variant: String, model: String, difference: Difference },
+        /// The guidance of a variant applies to no task of the evaluation.
+        /// Example: `guidance: {kind: joint}` of a variant, where each task generates one stream.
+        /// Cure: Remove `guidance`, or add a task that it applies to.
+        #[error("`guidance` has no effect: no task has what it guides towards")]
+        GuidanceOfNoTask {},
     }
 }
 
@@ -94,8 +99,7 @@ fn guided(written: &GuidanceSpec, tasks: &IndexMap<String, Task>, report: &mut R
     let guided = tasks.iter().filter(|(_, task)| applies(task));
     let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {
-        let reason = "no task has what it guides towards".into();
-        report.warning(written.span, Caution::NoEffect { key: "guidance".into(), reason });
+        report.warning(written.span, VariantProblem::GuidanceOfNoTask {});
     }
     guided
 }

@@ -44,23 +44,13 @@ problems! {
 }
 
 problems! {
-    /// What can be wrong with an input that has a value.
-    pub(crate) enum ConstantProblem {
+    /// What can be wrong with the column of an input.
+    pub(crate) enum ColumnProblem {
         /// An input has a column and a value.
         /// Example: `inputs: {words: {modality: text, column: caption, value: none}}`.
         /// Cure: Remove `column`, or remove `value`.
         #[error("input `{input}` has a `column` and a `value`; remove one of them")]
         ColumnAndValue { input: String },
-        /// The value of an input is no cell of its codec.
-        /// Example: `value: 3` where a codec reads texts.
-        /// Cure: Write a value of the form that the message names, or read a column.
-        #[error("`value` of input `{input}` must be {wanted}, found {found}")]
-        WrongValue { input: String, wanted: String, found: String },
-        /// An output is an input with a value. It would be the same in every row.
-        /// Example: `outputs: {text: words}` with `inputs: {words: {modality: text, value: none}}`.
-        /// Cure: Remove the output.
-        #[error("output `{output}` is the `value` of input `{input}`, the same in every row; remove it")]
-        ConstantOutput { output: String, input: String },
     }
 }
 
@@ -220,7 +210,7 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec.value = fields.json("value", report);
     if let Some(column) = fields.text("column", report) {
         if spec.value.is_some() {
-            report.error(column.span, ConstantProblem::ColumnAndValue { input: spec.name.value.clone() });
+            report.error(column.span, ColumnProblem::ColumnAndValue { input: spec.name.value.clone() });
         }
         spec.column = column;
     }

@@ -93,8 +93,12 @@ fn a_wrong_task_hides_no_error_of_another() {
 #[test]
 fn streams_are_compared_by_prompts_that_read_them() {
     let similarity = |pairs: &str| prompted("eval").edit("tasks:", &format!("similarity: {{{pairs}}}\ntasks:"));
-    similarity("image: picture").check("fine-similarity-of-one");
+    similarity("image: picture").check("warning-similarity-of-one");
     similarity("image: words, audio: picture, imag: pictur").check("error-similarity");
+    similarity("image: picture, drawing: sketch")
+        .edit_model("prompts:", "  drawing: {codec: image/gray, module: image/autoencoder, latent: [24]}\nprompts:")
+        .edit_model("denoisers:", "  sketch: {codec: image/gray, module: image/prompt, tokens: [1, 32]}\ndenoisers:")
+        .check("error-similarity-tokens");
 }
 
 #[test]

@@ -41,6 +41,11 @@ problems! {
         /// Cure: Write `node.column`, as the message shows.
         #[error("`{node}` is a whole pipeline; write {choices}")]
         OutputWanted { node: String, choices: String },
+        /// A pipeline that is a part of another one names a model of its own.
+        /// Example: `use: part.yaml`, where `part.yaml` has `model: other.yaml`.
+        /// Cure: Nothing, if the streams of the two models mean the same. Otherwise run the part by itself.
+        #[error("`model` has no effect: as a part of another pipeline, it runs on the model of that one, {model}")]
+        ModelOfPart { model: String },
     }
 }
 
