@@ -65,7 +65,8 @@ pub(crate) fn kind(family: &Family, object: &mut Map<String, Json>) -> Result<&'
 /// # Errors
 /// A pair in the wrong order.
 pub(crate) fn order(family: &Family, kind: &str, full: impl FnOnce() -> Map<String, Json>) -> Result<(), String> {
-    let Some(kind) = family.kind(kind).filter(|kind| !(family.ascending.is_empty() && kind.ascending.is_empty())) else {
+    let Some(kind) = family.kind(kind).filter(|kind| !(family.ascending.is_empty() && kind.ascending.is_empty()))
+    else {
         return Ok(());
     };
     match family.misordered(kind, &full()).first() {

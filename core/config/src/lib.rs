@@ -14,6 +14,7 @@ mod given;
 pub mod guidance;
 pub mod network;
 pub mod objective;
+mod observed;
 pub mod optimizer;
 mod pair;
 mod prediction;
@@ -40,6 +41,7 @@ pub use objective::{
     ContrastiveLoss, DenoiserObjective, Measurement, ModuleObjective, ObjectiveConfig, ObjectiveFacts, ScorerObjective,
     StreamObjective, Weight,
 };
+pub use observed::Given;
 pub use optimizer::{Decay, OptimizerConfig};
 pub use pair::PairScorer;
 pub use prediction::{Parameterization, Precision};

@@ -34,7 +34,7 @@ fn defaults_are_written<K: Kinds>() {
 }
 
 #[test]
-fn types_and_tables_agree() {
+fn kinds_survive_a_round_trip() {
     defaults_are_written::<Sampling>();
     defaults_are_written::<ScheduleConfig>();
     defaults_are_written::<Guidance>();

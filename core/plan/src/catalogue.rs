@@ -3,23 +3,22 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PairProblem, PortProblem, PromptProblem, RoleProblem,
-    ScoreProblem, ScorerProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, DiffusionProblem, NodeProblem, PairProblem, PortProblem, PromptProblem, ReferenceProblem,
+    RoleProblem, ScoreProblem, ScorerProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
 use crate::overrides::OverrideProblem;
-use crate::problem::{Caution, CodeEntry, Problem};
-use crate::spec::{ActionProblem, ConstantProblem, SubgraphProblem, TemplateProblem};
+use crate::problem::{CodeEntry, Problem};
+use crate::spec::{ActionProblem, ColumnProblem, SubgraphProblem, TemplateProblem};
 
 /// The codes of every type of problems that is not a rule's own. A type that is missing here is reported as dead code.
 const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     Problem::codes,
-    Caution::codes,
     ActionProblem::codes,
     AuxiliaryProblem::codes,
+    ColumnProblem::codes,
     ComponentProblem::codes,
-    ConstantProblem::codes,
     DiffusionProblem::codes,
     IncludeProblem::codes,
     InputProblem::codes,
@@ -29,6 +28,7 @@ const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     ParameterProblem::codes,
     PortProblem::codes,
     PromptProblem::codes,
+    ReferenceProblem::codes,
     RoleProblem::codes,
     ScoreProblem::codes,
     ScorerProblem::codes,

@@ -16,6 +16,7 @@ mod objective;
 mod planes;
 mod prompts;
 mod reads;
+mod rule;
 mod similarity;
 mod sources;
 mod spacing;
@@ -28,30 +29,7 @@ mod types;
 mod unused;
 mod vectors;
 
-use crate::error::Report;
-use crate::graph::{Evaluation, ModelGraph, Pipeline, Training};
-use crate::problem::CodeEntry;
-use crate::spec::ModelSpec;
-
-/// A rule: what it checks in each kind of file, and the codes of its own problems.
-pub(crate) trait Rule: Sync {
-    /// Checks a model.
-    fn model(&self, _spec: &ModelSpec, _model: &ModelGraph, _report: &mut Report) {}
-
-    /// Checks a pipeline.
-    fn pipeline(&self, _pipeline: &Pipeline, _report: &mut Report) {}
-
-    /// Checks a training.
-    fn training(&self, _training: &Training, _report: &mut Report) {}
-
-    /// Checks an evaluation.
-    fn evaluation(&self, _evaluation: &Evaluation, _report: &mut Report) {}
-
-    /// The codes of the problems that the rule declares.
-    fn codes(&self) -> Vec<CodeEntry> {
-        Vec::new()
-    }
-}
+pub(crate) use rule::Rule;
 
 /// All rules. A new rule is a file and two lines here: its module and its entry.
 pub(crate) static RULES: &[&dyn Rule] = &[

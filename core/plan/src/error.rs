@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 
 use crate::diagnostic::{Diagnostic, Error, Severity, Warning};
 use crate::found::{Found, Links};
-use crate::problem::{Caution, Coded, Problem};
+use crate::problem::{Coded, Problem};
 use crate::render;
 use crate::source::{Source, Sources, Span, with_includes};
 
@@ -104,8 +104,9 @@ impl Report {
         self.errors.add(span, problem, links);
     }
 
-    pub fn warning(&mut self, span: Span, caution: Caution) {
-        self.warnings.add(span, caution, Vec::new());
+    /// Something allowed but probably not intended.
+    pub fn warning(&mut self, span: Span, problem: impl Coded) {
+        self.warnings.add(span, problem, Vec::new());
     }
 
     /// `None` if there are errors.

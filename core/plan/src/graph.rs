@@ -31,7 +31,7 @@ mod vectors;
 pub(crate) use companions::AuxiliaryProblem;
 pub(crate) use diffusion::{DiffusionProblem, choose_denoiser, resolve_diffusion};
 pub(crate) use edges::{Graph, Link, PortProblem, Slot, Vertex, connect};
-pub(crate) use evaluation::{Evaluation, resolve_evaluation};
+pub(crate) use evaluation::{Evaluation, ReferenceProblem, resolve_evaluation};
 pub(crate) use model::{encoding, read_by, resolve_model};
 pub(crate) use model_graph::{ModelGraph, PromptNode, StreamNode};
 pub(crate) use nodes::{Act, NodeProblem, resolve_node};
@@ -46,7 +46,7 @@ pub(crate) use scoring::{LABEL, PORTS, SCORES, ScoreProblem, resolve_scoring, ty
 pub(crate) use sources::resolve_generated;
 pub(crate) use stages::{StageNode, StageProblem};
 pub(crate) use subsets::SubsetsProblem;
-pub(crate) use tables::{TableProblem, has_column, missing_column, resolve_column, resolve_table};
+pub(crate) use tables::{TableProblem, has_column, resolve_column, resolve_table};
 pub(crate) use tasks::{Asked, TaskProblem};
 pub(crate) use training::{Training, resolve_training};
 pub(crate) use types::{embedding, latent, leaving, of_inputs, plan_of};

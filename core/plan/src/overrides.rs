@@ -4,6 +4,7 @@
 //! them and points at them.
 
 mod choices;
+mod fault;
 
 use anyflow_config::{
     Family, Guidance, Kinds, Network, ObjectiveConfig, OptimizerConfig, Sampling, ScheduleConfig, TimeDistribution,
@@ -11,11 +12,12 @@ use anyflow_config::{
 
 use crate::compile::FileKind;
 use crate::error::{Errors, Report};
-use crate::problem::{Caution, Hint, problems};
+use crate::problem::{Hint, problems};
 use crate::source::{Source, SourceId, Span, SpannedString};
 use crate::yaml::{self, Content, Entry, Node};
 
 pub use choices::Choices;
+use fault::OverrideFault;
 
 problems! {
     /// What can be wrong with a value from the command line.
@@ -24,7 +26,12 @@ problems! {
         /// Example: `--set joint.sampler.steps.a=1`, where `steps` is a number.
         /// Cure: Write a path of keys that exist, and a value of the form that the key needs.
         #[error("cannot override `{path}`: {reason}{hint}")]
-        BadOverride { path: String, reason: String, hint: Hint },
+        BadOverride { path: String, reason: OverrideFault, hint: Hint },
+        /// An override changes a kind, and the new kind does not have one of the keys that are written for the former one.
+        /// Example: `--set joint.sampler.kind=dpmpp-2m` for `sampler: {kind: ddim, eta: 0.5}`.
+        /// Cure: Nothing, if the key is not meant for the new kind. Otherwise set its counterpart with another `--set`.
+        #[error("`{key}` has no effect: `{path}` is set to {kind}, which has no such key")]
+        DroppedKey { key: String, path: String, kind: String },
     }
 }
 
@@ -61,10 +68,9 @@ pub(crate) fn sources(overrides: &[Override]) -> Vec<Source> {
 /// The path and the value.
 fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<SpannedString>, Node)> {
     let whole = Span { source, start: 0, end: text.len() };
-    let bad =
-        |reason: &str| OverrideProblem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
+    let bad = |reason| OverrideProblem::BadOverride { path: text.into(), reason, hint: Hint::none() };
     let Some((path, value)) = text.split_once('=') else {
-        report.error(whole, bad("write it as `path=value`"));
+        report.error(whole, bad(OverrideFault::NoValue));
         return None;
     };
     let mut segments = Vec::new();
@@ -74,7 +80,7 @@ fn parse(text: &str, source: SourceId, report: &mut Report) -> Option<(Vec<Spann
         start += segment.len() + 1;
     }
     if segments.iter().any(|segment| segment.value.is_empty()) {
-        report.error(whole, bad("its path contains an empty name"));
+        report.error(whole, bad(OverrideFault::EmptyName));
         return None;
     }
     let mut node = yaml::parse(value, source, report)?;
@@ -147,7 +153,7 @@ fn put(path: &[SpannedString], value: Node, root: &mut Node, kind: FileKind, rep
     let known = names(root, kind);
     let Some(start) = start(root, kind, &first.value) else {
         let hint = Hint::among(&first.value, known.iter().map(String::as_str));
-        let reason = format!("the {} has no `{}`", kind.name(), first.value);
+        let reason = OverrideFault::NotThere { file: kind.name(), name: first.value.clone() };
         return report.error(first.span, OverrideProblem::BadOverride { path: joined(path), reason, hint });
     };
     set(start, first, rest, path, value, report);
@@ -231,6 +237,11 @@ fn set(
     if is_list && let Some(item) = child(node, &next.value) {
         return set(item, next, rest, path, value, report);
     }
+    if !matches!(node.content, Content::Mapping(_)) {
+        let reason = OverrideFault::NotAMapping { name: at.value.clone(), found: node.found() };
+        let hint = Hint::none();
+        return report.error(next.span, OverrideProblem::BadOverride { path: joined(path), reason, hint });
+    }
     if next.value == "kind"
         && rest.is_empty()
         && let Some(family) = family(&at.value)
@@ -238,11 +249,7 @@ fn set(
         set_kind(node, family, next, path, value, report);
         return;
     }
-    let Content::Mapping(entries) = &mut node.content else {
-        let reason = format!("`{}` is {}, not a mapping", at.value, node.found());
-        let hint = Hint::none();
-        return report.error(next.span, OverrideProblem::BadOverride { path: joined(path), reason, hint });
-    };
+    let Content::Mapping(entries) = &mut node.content else { return };
     let index = entries.iter().position(|entry| entry.key.value == next.value).unwrap_or_else(|| {
         let empty = Node { span: next.span, content: Content::Mapping(Vec::new()) };
         entries.push(Entry { key: next.clone(), node: empty });
@@ -279,10 +286,7 @@ fn set_kind(
         Content::String(name) => format!("`{name}`"),
         _ => value.found(),
     };
-    let Content::Mapping(entries) = &mut node.content else {
-        let reason = format!("it is {}, not a mapping", node.found());
-        return report.error(key.span, OverrideProblem::BadOverride { path: joined(path), reason, hint: Hint::none() });
-    };
+    let Content::Mapping(entries) = &mut node.content else { return };
     entries.retain(|entry| entry.key.value != "kind");
     entries.insert(0, Entry { key: key.clone(), node: value });
     let lacking = unknown_keys(node, family);
@@ -291,8 +295,8 @@ fn set_kind(
         let name = &entry.key.value;
         let is_kept = !lacking.contains(name) || unknown_before.contains(name);
         if !is_kept {
-            let reason = format!("`{}` is set to {kind}, which has no such key", joined(path));
-            report.warning(entry.key.span, Caution::NoEffect { key: name.clone(), reason });
+            let dropped = OverrideProblem::DroppedKey { key: name.clone(), path: joined(path), kind: kind.clone() };
+            report.warning(entry.key.span, dropped);
         }
         is_kept
     });

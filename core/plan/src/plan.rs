@@ -4,6 +4,7 @@
 
 mod diffusion;
 mod evaluation;
+mod flow;
 mod model;
 mod paths;
 mod prompt;
@@ -11,7 +12,7 @@ mod run;
 mod training;
 mod value;
 
-pub use diffusion::{Diffusion, Given, RoleValue, Roles, StreamRole};
+pub use diffusion::{Diffusion, RoleValue, Roles, StreamRole};
 pub use evaluation::{EvalPlan, Task, Variant};
 pub use model::{Checkpoint, DenoiserConfig, Model, Stream, WeightsPart};
 pub(crate) use prompt::POOLED;

@@ -1,6 +1,7 @@
 //! Problems that any part of the planner may find. A rule declares its own problems, in its own file.
 
 mod codes;
+mod name;
 
 use std::fmt;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 pub use codes::CodeEntry;
 pub(crate) use codes::{Coded, kebab, problems};
+pub(crate) use name::NameFault;
 
 problems! {
     /// An error in the user's files. The user must act, except for [`Problem::Internal`].
@@ -63,7 +65,7 @@ problems! {
         /// Example: A node with the name `a.b`; the dot separates a node from its port.
         /// Cure: Choose another name.
         #[error("`{name}` cannot be a name: {reason}")]
-        BadName { name: String, reason: String },
+        BadName { name: String, reason: NameFault },
         /// A reference names something that is not defined.
         /// Example: `diffuse: [lfet]` with a stream `left`.
         /// Cure: Write the suggested name, or define the thing.
@@ -99,22 +101,6 @@ problems! {
         /// Cure: Report it with the file and the message.
         #[error("internal error, please report: {text}")]
         Internal { text: String },
-    }
-}
-
-problems! {
-    /// Something allowed but probably not intended.
-    pub(crate) enum Caution {
-        /// A declared thing is used by nothing.
-        /// Example: A node whose ports no other node and no output reads.
-        /// Cure: Use it or remove it.
-        #[error("{what} `{name}` is not used{consequence}")]
-        Unused { what: String, name: String, consequence: String },
-        /// A key has no effect at this place.
-        /// Example: `given: noised` in a node that observes no stream as a whole.
-        /// Cure: Remove the key, or change what the message names.
-        #[error("`{key}` has no effect: {reason}")]
-        NoEffect { key: String, reason: String },
     }
 }
 

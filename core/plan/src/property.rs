@@ -95,7 +95,8 @@ fn of_type(schema: &Json, node: &Node, what: &str, report: &mut Report) -> Optio
         ("", _) => Some(node.json()),
         _ => {
             let expected = if is_of_files(schema) { "the path of a file or folder" } else { in_words(wanted) };
-            let problem = Problem::WrongForm { what: what.into(), expected: expected.into(), found: node.found() };
+            let problem =
+                Problem::WrongForm { what: what.into(), expected: expected.into(), found: node.found_for(expected) };
             report.error(node.span, problem);
             None
         }

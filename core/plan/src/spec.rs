@@ -19,10 +19,10 @@ pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, PromptSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, ConstantProblem, DiffuseSpec, INNER, InputSpec, NodeSpec, PairNodeSpec,
+    Action, ActionProblem, CodeSpec, ColumnProblem, DiffuseSpec, INNER, InputSpec, LoneNode, NodeSpec, PairNodeSpec,
     PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
 };
-pub(crate) use roles::{ObservedSpec, RolesSpec, Written, given, other_roles, roles};
+pub(crate) use roles::{ObservedSpec, RolesSpec, Written, other_roles, roles};
 pub(crate) use sampler::SamplerSpec;
 pub(crate) use scoring::{ClassesSpec, ScoringSpec, TemplateProblem, scoring, scoring_roles};
 pub(crate) use training::{
@@ -33,7 +33,7 @@ use anyflow_config::Mapping;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::problem::{Hint, Problem};
+use crate::problem::{Hint, NameFault, Problem};
 use crate::source::SpannedString;
 use crate::surface::{Fields, VERSION};
 use crate::yaml::{Content, Node};
@@ -95,15 +95,15 @@ fn version(fields: &Fields, report: &mut Report) {
 /// Refuses a name that references cannot express.
 fn check_name(name: &SpannedString, report: &mut Report) {
     let reason = if name.value.is_empty() {
-        "it is empty"
+        NameFault::Empty
     } else if name.value.contains('.') {
-        "a dot separates a node from its port"
+        NameFault::Dot
     } else if name.value.contains(char::is_whitespace) {
-        "it contains a space"
+        NameFault::Space
     } else {
         return check_file_name(name, report);
     };
-    report.error(name.span, Problem::BadName { name: name.value.clone(), reason: reason.into() });
+    report.error(name.span, Problem::BadName { name: name.value.clone(), reason });
 }
 
 /// Maximum bytes of a name. A file name has 255 bytes, including a number, a hash and an extension.
@@ -112,15 +112,15 @@ const LONGEST_NAME: usize = 100;
 /// Refuses a name that cannot be the name of a file or folder, or that would leave its folder.
 fn check_file_name(name: &SpannedString, report: &mut Report) {
     let reason = if name.value.trim().is_empty() {
-        "it is empty".to_string()
+        NameFault::Empty
     } else if name.value.contains(['/', '\\']) {
-        "it becomes the name of a file or folder, so it must not contain `/` or `\\`".into()
+        NameFault::Slash
     } else if name.value.starts_with('.') {
-        "it becomes the name of a file or folder, so it must not begin with a dot".into()
+        NameFault::Hidden
     } else if name.value.contains(char::is_control) {
-        "it contains a control character".into()
+        NameFault::Control
     } else if name.value.len() > LONGEST_NAME {
-        format!("it has {} bytes; the maximum is {LONGEST_NAME}", name.value.len())
+        NameFault::TooLong { bytes: name.value.len(), most: LONGEST_NAME }
     } else {
         return;
     };

@@ -23,7 +23,7 @@ pub(crate) use keys::{
     PAIR_NODE, PIPELINE, PROMPT, SCORE, SCORER, SCORER_NODE, SCORING, STAGE, STREAM, TABLE, TASK, TRAINING, USE,
     VARIANT, VERSION, WEIGHTS_PART,
 };
-pub(crate) use reader::Reader;
+pub(crate) use reader::{Reader, value};
 pub(crate) use reference::Reference;
 pub use schema::schema;
 

@@ -59,11 +59,17 @@ impl Node {
 
     /// The value in messages.
     pub fn found(&self) -> String {
+        self.found_for("a number")
+    }
+
+    /// The value in messages that say what is expected.
+    pub fn found_for(&self, expected: &str) -> String {
+        let is_integer = expected.starts_with("an integer");
         match &self.content {
             Content::Null => "nothing".into(),
             Content::Flag(flag) => format!("`{flag}`"),
             Content::Number(number) => format!("the number {number}{}", hints::of_number(number)),
-            Content::String(text) => format!("the string `{text}`{}", hints::of_string(text)),
+            Content::String(text) => format!("the string `{text}`{}", hints::of_string(text, is_integer)),
             Content::List(_) => "a list".into(),
             Content::Mapping(_) => "a mapping".into(),
         }

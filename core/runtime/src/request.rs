@@ -1,7 +1,8 @@
 //! Diffusions of a plan as requests to the engine.
 
+use anyflow_config::Given;
 use anyflow_diffusion::{Branch, Observed, PromptUse, Request, Sampled, StreamSpec};
-use anyflow_plan::plan::{Diffusion, Given, StreamRole};
+use anyflow_plan::plan::{Diffusion, StreamRole};
 use indexmap::IndexMap;
 use tch::Tensor;
 

@@ -8,7 +8,29 @@ use crate::descriptor::CellKind;
 use crate::error::Report;
 use crate::graph::{Pipeline, Vertex};
 use crate::plan::{Form, Type};
-use crate::spec::{ConstantProblem, InputSpec};
+use crate::problem::{CodeEntry, problems};
+use crate::spec::InputSpec;
+
+problems! {
+    /// What can be wrong with the value of an input.
+    pub(crate) enum ConstantProblem {
+        /// The value of an input is no cell of its codec.
+        /// Example: `value: 3` where a codec reads texts.
+        /// Cure: Write a value of the form that the message names, or read a column.
+        #[error("`value` of input `{input}` must be {wanted}, found {found}")]
+        WrongValue { input: String, wanted: &'static str, found: String },
+        /// An input with a value has cells that no text of a pipeline can be: bytes, files, or lists of lists.
+        /// Example: `inputs: {photo: {modality: image, value: cat.png}}`, where the codec reads files.
+        /// Cure: Remove `value`, and read a column.
+        #[error("input `{input}` cannot have a `value`: cells of kind {cell} come from a column")]
+        ValueOfColumn { input: String, cell: CellKind },
+        /// An output is an input with a value. It would be the same in every row.
+        /// Example: `outputs: {text: words}` with `inputs: {words: {modality: text, value: none}}`.
+        /// Cure: Remove the output.
+        #[error("output `{output}` is the `value` of input `{input}`, the same in every row; remove it")]
+        ConstantOutput { output: String, input: String },
+    }
+}
 
 pub(super) struct Constants;
 
@@ -17,11 +39,9 @@ impl Rule for Constants {
         let Pipeline { graph, inputs, .. } = pipeline;
         for (input, kind) in graph.spec.inputs.iter().zip(inputs) {
             if let (Some(value), Some(kind)) = (&input.value, kind)
-                && let Some(wanted) = wanted(&value.value, kind)
+                && let Some(problem) = problem(&input.name.value, &value.value, kind)
             {
-                let input = input.name.value.clone();
-                let found = value.value.to_string();
-                report.error(value.span, ConstantProblem::WrongValue { input, wanted, found });
+                report.error(value.span, problem);
             }
         }
         for edge in graph.edges.edge_references() {
@@ -38,27 +58,25 @@ impl Rule for Constants {
             }
         }
     }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        ConstantProblem::codes()
+    }
 }
 
-/// The form that a value must have, if it has another.
-fn wanted(value: &Json, kind: &Type) -> Option<String> {
+/// What is wrong with a value, if its codec does not read it.
+fn problem(input: &str, value: &Json, kind: &Type) -> Option<ConstantProblem> {
     let Form::Cells { cell, .. } = &kind.form else { return None };
-    let fits = match cell {
-        CellKind::Utf8 => value.is_string(),
-        CellKind::I64 => value.is_i64(),
-        CellKind::F64 => value.is_number(),
-        CellKind::List(1) => {
-            value.as_array().is_some_and(|items| !items.is_empty() && items.iter().all(Json::is_number))
-        }
+    let is_list = |items: &Vec<Json>| !items.is_empty() && items.iter().all(Json::is_number);
+    let input = input.to_string();
+    let (wanted, fits) = match cell {
+        CellKind::Utf8 => ("a text", value.is_string()),
+        CellKind::I64 => ("a whole number", value.is_i64()),
+        CellKind::F64 => ("a number", value.is_number()),
+        CellKind::List(1) => ("a list of numbers", value.as_array().is_some_and(is_list)),
         CellKind::Bytes | CellKind::Files | CellKind::List(_) => {
-            return Some(format!("absent: cells of this kind ({cell}) come from a column"));
+            return Some(ConstantProblem::ValueOfColumn { input, cell: *cell });
         }
     };
-    let form = match cell {
-        CellKind::Utf8 => "a text",
-        CellKind::I64 => "a whole number",
-        CellKind::F64 => "a number",
-        _ => "a list of numbers",
-    };
-    (!fits).then(|| form.to_string())
+    (!fits).then(|| ConstantProblem::WrongValue { input, wanted, found: value.to_string() })
 }

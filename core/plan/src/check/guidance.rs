@@ -2,9 +2,9 @@
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Evaluation, Pipeline, has_column, missing_column};
+use crate::graph::{Evaluation, Pipeline, has_column};
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{CodeEntry, Problem, problems};
+use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, InsteadSpec, unknown};
 
@@ -26,6 +26,16 @@ problems! {
         /// Cure: Write `instead` in the guidance of the evaluation or of a task.
         #[error("`instead` has no meaning in a variant; write it in the guidance of the evaluation or of a task")]
         InsteadInVariant {},
+        /// The prompt that takes the place of a condition reads other arrays.
+        /// Example: `guidance: {kind: cfg, instead: {words: picture}}` with `words` of texts and `picture` of images.
+        /// Cure: Name a prompt with the codec of the condition.
+        #[error("prompt `{condition}` reads {wanted}; `{by}`, which takes its place, reads {found}")]
+        InsteadOfAnother { condition: String, wanted: String, by: String, found: String },
+        /// The data have no column for the prompt that takes the place of a condition.
+        /// Example: `guidance: {kind: cfg, instead: {words: avoided}}` with `data` without a column of `avoided`.
+        /// Cure: Add the column to `columns` of `data`.
+        #[error("table `data` has no column for prompt `{by}`, which `instead` reads")]
+        InsteadLacksColumn { by: String },
     }
 }
 
@@ -95,13 +105,13 @@ fn replaced(spec: &GuidanceSpec, conditions: &[&str], evaluation: &Evaluation, r
         } else if let (Some(wanted), Some(found)) = (array(condition), array(by))
             && wanted != found
         {
-            let one = format!("prompt `{}` reads {wanted}", condition.value);
-            let other = format!("prompt `{}`, which takes its place, reads {found}", by.value);
-            report.error(by.span, Problem::Mismatch { what: "arrays", one, other });
+            let (wanted, found) = (wanted.to_string(), found.to_string());
+            let (condition, name) = (condition.value.clone(), by.value.clone());
+            report.error(by.span, GuidanceProblem::InsteadOfAnother { condition, wanted, by: name, found });
         } else if let Some(table) = &evaluation.spec.data
             && !has_column(table, &by.value, evaluation.model)
         {
-            missing_column("data", &format!("prompt `{}`", by.value), "`instead`", by, report);
+            report.error(by.span, GuidanceProblem::InsteadLacksColumn { by: by.value.clone() });
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Rule: the dataset has the columns that a plan reads, with cells of the right kind.
+//! Checks that a dataset has the columns that a plan reads, with cells of the right kind. This is no entry of the list of
+//! rules, which check a file by itself: the dataset is known only when a job runs the finished plan.
 
 use crate::descriptor::CellKind;
 use crate::error::Report;
@@ -41,7 +42,7 @@ pub(crate) fn check(
                 report.error(at, InputProblem::NoSuchColumn { input, column, hint });
             }
             Some((_, found)) if *found != Some(*cell) => {
-                let found = found.map_or("another kind".into(), |kind| kind.to_string());
+                let found = found.map_or("values that no codec reads".into(), |kind| kind.to_string());
                 report.error(at, InputProblem::WrongCells { input, column, wanted: cell.to_string(), found });
             }
             Some(_) => {}

@@ -1,12 +1,13 @@
 //! Rule: every generated stream of a task has a judge, which takes decoded arrays; judges that are modules have weights.
+//! A judge without `weights` is reported as any missing key.
 
 use crate::check::Rule;
 use crate::component::need_role;
 use crate::descriptor::Role;
 use crate::error::Report;
-use crate::graph::Evaluation;
+use crate::graph::{Evaluation, ScorerProblem};
 use crate::plan::ScorerConfig;
-use crate::problem::{Caution, CodeEntry, Problem, problems};
+use crate::problem::{CodeEntry, Problem, problems};
 use crate::spec::{JudgeSpec, TaskSpec};
 
 problems! {
@@ -61,8 +62,7 @@ fn weights(judge: &JudgeSpec, scorer: &ScorerConfig, report: &mut Report) {
             report.error(judge.stream.span, Problem::MissingKey { key: "weights".into(), within });
         }
         (None, Some(path)) => {
-            let reason = "the judge is a codec, which has no weights".into();
-            report.warning(path.span, Caution::NoEffect { key: "weights".into(), reason });
+            report.warning(path.span, ScorerProblem::WeightsOfCodec { scorer: "judge" });
         }
         _ => {}
     }

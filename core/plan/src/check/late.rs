@@ -6,11 +6,11 @@ use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline};
 use crate::plan::{Roles, StreamRole};
-use crate::problem::{Caution, CodeEntry, problems};
+use crate::problem::{CodeEntry, problems};
 use crate::spec::RolesSpec;
 
 problems! {
-    /// Samplers that start late, from nothing.
+    /// Initial values and the samplers that start from them.
     pub(crate) enum LateProblem {
         /// A sampler starts late (`start_at` below 1), from partly noised data, but a generated stream has no initial
         /// values.
@@ -20,6 +20,11 @@ problems! {
             "`start_at: {start_at}` starts from partly noised data, but {owner} has no initial values for stream `{stream}`"
         )]
         NoStart { start_at: f64, owner: String, stream: String },
+        /// A stream has initial values, but the sampler starts from pure noise and does not use them.
+        /// Example: `start: {x: seen}` with `sampler: {kind: ddim}`.
+        /// Cure: Set `start_at` of the sampler below 1, or remove `start`.
+        #[error("`start` has no effect: the sampler starts from pure noise; set its `start_at` below 1")]
+        StartWithoutEffect {},
     }
 }
 
@@ -61,8 +66,7 @@ impl Rule for Late {
 fn check_needed<'s>(roles: &RolesSpec, samplers: impl IntoIterator<Item = &'s Sampling>, report: &mut Report) {
     let Some((stream, _)) = roles.start.first() else { return };
     if samplers.into_iter().all(|sampler| sampler.start_at() >= 1.0) {
-        let reason = "the sampler starts from pure noise; set its `start_at` below 1".into();
-        report.warning(stream.span, Caution::NoEffect { key: "start".into(), reason });
+        report.warning(stream.span, LateProblem::StartWithoutEffect {});
     }
 }
 

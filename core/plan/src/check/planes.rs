@@ -1,4 +1,4 @@
-//! Rule: the network of a denoiser has room for its planes, and no training uses such a denoiser.
+//! Rule: the network of a denoiser has room for its planes, and only pipelines use such a denoiser.
 
 use anyflow_config::network::Architecture;
 
@@ -25,16 +25,11 @@ problems! {
         PlaneShape {
             network: &'static str, wanted: String, plane: String, found: Vec<i64>, stream: String, shape: Vec<i64>,
         },
-        /// A training uses a denoiser with planes, for which no objective has values.
+        /// A training or an evaluation uses a denoiser with planes, which only pipelines can give.
         /// Example: `train: painter`, a denoiser with `planes: [mask]`.
-        /// Cure: Train another denoiser.
-        #[error("denoiser `{denoiser}` has planes, which a training cannot give")]
-        PlanesInTraining { denoiser: String },
-        /// A variant of an evaluation has other planes than the denoiser whose planes the tasks give.
-        /// Example: `variants: {a: {denoiser: other}}`, where `other` has no `planes` and the tasks give some.
-        /// Cure: Choose a denoiser with the same planes, or write an evaluation of its own.
-        #[error("denoiser `{denoiser}` has planes {found:?}, and the tasks give {wanted:?}")]
-        VariantPlanes { denoiser: String, found: Vec<String>, wanted: Vec<String> },
+        /// Cure: Train or evaluate another denoiser.
+        #[error("denoiser `{denoiser}` has planes, which only a pipeline can give")]
+        PlanesOnlyInPipelines { denoiser: String },
     }
 }
 
@@ -52,19 +47,15 @@ impl Rule for Planes {
             if let (Some(Trained::Denoiser { name, .. }), Some(at)) = (&stage.train, stage.spec.train.first())
                 && !training.model.planes(name).is_empty()
             {
-                report.error(at.span, PlaneProblem::PlanesInTraining { denoiser: name.clone() });
+                report.error(at.span, PlaneProblem::PlanesOnlyInPipelines { denoiser: name.clone() });
             }
         }
     }
 
     fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
-        let Some(asked) = &evaluation.asked else { return };
-        let wanted = evaluation.model.planes(&asked.denoiser);
         for (name, variant) in evaluation.variants.iter().flatten() {
-            let found = evaluation.model_of(variant).planes(&variant.denoiser);
-            if found != wanted {
-                let (found, wanted) = (found.to_vec(), wanted.to_vec());
-                let problem = PlaneProblem::VariantPlanes { denoiser: variant.denoiser.clone(), found, wanted };
+            if !evaluation.model_of(variant).planes(&variant.denoiser).is_empty() {
+                let problem = PlaneProblem::PlanesOnlyInPipelines { denoiser: variant.denoiser.clone() };
                 report.error(evaluation.place_of(name), problem);
             }
         }

@@ -4,8 +4,29 @@ use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph};
 use crate::plan::PromptConfig;
-use crate::problem::{Caution, Problem};
+use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
+
+problems! {
+    /// Streams and prompts that `similarity` cannot compare.
+    pub(crate) enum SimilarityProblem {
+        /// A prompt of `similarity` embeds the cells of its stream, and it reads other cells.
+        /// Example: `similarity: {image: caption}`, where prompt `caption` reads texts.
+        /// Cure: Name a prompt whose codec reads the modality of the stream.
+        #[error("cells do not match: stream `{stream}` is {cells}, but prompt `{prompt}` reads {reads}")]
+        SimilarityCells { stream: String, cells: String, prompt: String, reads: String },
+        /// The prompts of `similarity` make tokens of different shapes, so they have no cosine.
+        /// Example: `similarity: {image: picture, text: caption}` with tokens of the shapes [1, 64] and [1, 32].
+        /// Cure: Name prompts with tokens of the same shape, usually the two of one contrastive training.
+        #[error("tokens do not match: those of `{first}` are {wanted:?}, but those of `{prompt}` are {found:?}")]
+        SimilarityTokens { first: String, wanted: Vec<i64>, prompt: String, found: Vec<i64> },
+        /// `similarity` compares the streams of a row with each other, and it names only one.
+        /// Example: `similarity: {image: picture}`.
+        /// Cure: Name a second stream with its prompt, or remove `similarity`.
+        #[error("`similarity` has no effect: it needs at least two streams to compare")]
+        SimilarityOfOne {},
+    }
+}
 
 pub(super) struct Similarity;
 
@@ -18,9 +39,12 @@ impl Rule for Similarity {
             check(pair[0], pair[1], &mut first, evaluation.model, report);
         }
         if let [stream, _] = named.as_slice() {
-            let reason = "it needs at least two streams to compare".into();
-            report.warning(stream.span, Caution::NoEffect { key: KEY.into(), reason });
+            report.warning(stream.span, SimilarityProblem::SimilarityOfOne {});
         }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        SimilarityProblem::codes()
     }
 }
 
@@ -37,16 +61,14 @@ fn check<'m>(
         model.prompts.get_key_value(&prompt.value).and_then(|(name, node)| Some((name.as_str(), node.plan.as_ref()?)));
     let (Some(read), Some((name, reader))) = (read, reader) else { return };
     if read.cells != *reader.cells() {
-        let one = format!("stream `{}` is {}", stream.value, read.cells);
-        let other = format!("prompt `{name}` reads {}", reader.cells());
-        report.error(prompt.span, Problem::Mismatch { what: "cells", one, other });
-        return;
+        let (cells, reads) = (read.cells.to_string(), reader.cells().to_string());
+        let (stream, name) = (stream.value.clone(), name.to_string());
+        return report.error(prompt.span, SimilarityProblem::SimilarityCells { stream, cells, prompt: name, reads });
     }
-    let (other, compared) = *first.get_or_insert((name, reader));
-    if compared.tokens() != reader.tokens() {
-        let shown = |plan: &PromptConfig| format!("{:?}", plan.tokens().unwrap_or_default());
-        let one = format!("those of `{other}` are {}", shown(compared));
-        let other = format!("those of `{name}` are {}", shown(reader));
-        report.error(prompt.span, Problem::Mismatch { what: "tokens", one, other });
+    let (first, compared) = *first.get_or_insert((name, reader));
+    let [wanted, found] = [compared, reader].map(|plan| plan.tokens().unwrap_or_default());
+    if wanted != found {
+        let (first, name) = (first.to_string(), name.to_string());
+        report.error(prompt.span, SimilarityProblem::SimilarityTokens { first, wanted, prompt: name, found });
     }
 }

@@ -6,9 +6,20 @@ use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, Training};
 use crate::plan::Generated;
-use crate::problem::Caution;
+use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{SourceSpec, TableSpec};
+
+problems! {
+    /// Sources that nothing reads.
+    pub(crate) enum SourceProblem {
+        /// No column of a table, and no generator, comes from a source.
+        /// Example: `sources: {old: old.parquet}` without a column `old.NAME`.
+        /// Cure: Read a column of it, or remove the source.
+        #[error("source `{name}` is not used by any table")]
+        UnusedSource { name: String },
+    }
+}
 
 pub(super) struct Sources;
 
@@ -21,6 +32,10 @@ impl Rule for Sources {
         let spec = evaluation.spec;
         let columns = columns(&spec.data).chain(spec.reference.iter().map(|(_, written)| written));
         check(&spec.sources, &evaluation.generated, columns, report);
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        SourceProblem::codes()
     }
 }
 
@@ -40,8 +55,6 @@ fn check<'t>(
     let of_generators = generated.values().flat_map(|made| made.sources.values()).map(String::as_str);
     let read: Vec<&str> = of_tables.chain(of_generators).collect();
     for source in sources.iter().filter(|source| !read.contains(&source.name.value.as_str())) {
-        let what = "source".into();
-        let name = source.name.value.clone();
-        report.warning(source.name.span, Caution::Unused { what, name, consequence: " by any table".into() });
+        report.warning(source.name.span, SourceProblem::UnusedSource { name: source.name.value.clone() });
     }
 }

@@ -6,7 +6,7 @@ use anyflow_config::{Parameterization, Sampling, ScheduleConfig, SpacingMisfit};
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, ModelGraph, Pipeline};
-use crate::problem::{Caution, CodeEntry, problems};
+use crate::problem::{CodeEntry, problems};
 use crate::source::Span;
 use crate::spec::{DiffuseSpec, ModelSpec, SamplerSpec};
 
@@ -38,6 +38,11 @@ problems! {
         /// Cure: Remove `last`.
         #[error("sampler `heun` must end without noise; remove `last: first`")]
         SpacingNoisyEnd {},
+        /// The law of a spacing does not use one of the keys beside it.
+        /// Example: `spacing: {law: even, offset: 1}`.
+        /// Cure: Remove the key, or choose a law that uses it.
+        #[error("`{key}` has no effect: spacing `{law}` does not use it")]
+        SpacingWithoutEffect { key: &'static str, law: SpacingLaw },
         /// The schedule begins at pure noise, where the noise says nothing about x0.
         /// Example: `predict: eps` with `schedule: {kind: discrete, zero_snr: true}`.
         /// Cure: Use the prediction that the model was trained with, usually `v` or `flow`.
@@ -89,8 +94,7 @@ impl Rule for SpacingRule {
 
 fn check(sampler: &Sampling, denoiser: &str, model: &ModelGraph, at: Span, report: &mut Report) {
     for key in sampler.spacing.iter().flat_map(|spacing| spacing.idle()) {
-        let reason = format!("spacing `{}` does not use it", sampler.law());
-        report.warning(at, Caution::NoEffect { key: key.into(), reason });
+        report.warning(at, SpacingProblem::SpacingWithoutEffect { key, law: sampler.law() });
     }
     let misfit = |(stream, schedule)| Some((stream, schedule, sampler.misfit(schedule)?));
     if let Some((stream, schedule, misfit)) = model.schedules(denoiser).into_iter().find_map(misfit) {

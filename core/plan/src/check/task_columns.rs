@@ -2,10 +2,31 @@
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Evaluation, ModelGraph, has_column, missing_column};
-use crate::problem::Problem;
+use crate::graph::{Evaluation, ModelGraph, has_column};
+use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{TableSpec, TaskSpec};
+
+problems! {
+    /// Columns that the data of an evaluation lack.
+    pub(crate) enum TaskColumnProblem {
+        /// The data of an evaluation have no column for a stream or prompt that a task reads.
+        /// Example: A task with `observe: [audio]` and `data` with the column of `image` alone.
+        /// Cure: Add the column to `columns` of `data`, or remove the stream from the task.
+        #[error("table `data` has no column for {what} `{name}`, which task `{task}` reads")]
+        TaskLacksColumn { what: &'static str, name: String, task: String },
+        /// A task classifies, and the data have no class to compare with.
+        /// Example: A task with `score` and `classes`, and `data` without `class`.
+        /// Cure: Add `class: SOURCE.COLUMN` to `data`.
+        #[error("table `data` has no column for the class (`class`), which task `{task}` reads")]
+        TaskLacksClass { task: String },
+        /// Judges compare what tasks generate with the class of each row, and the data have none.
+        /// Example: A task with `generate: [image]`, and `data` without `class`.
+        /// Cure: Add `class: SOURCE.COLUMN` to `data`.
+        #[error("`data` lacks the key `class`, with which judges compare")]
+        DataLackClass {},
+    }
+}
 
 pub(super) struct TaskColumns;
 
@@ -15,19 +36,24 @@ impl Rule for TaskColumns {
         let Some(table) = &spec.data else { return };
         let generates = spec.subsets.is_some() || spec.tasks.iter().any(|task| task.score.is_none());
         if table.class.is_none() && generates {
-            report.error(table.name.span, Problem::MissingKey { key: "class".into(), within: "`data`".into() });
+            report.error(table.name.span, TaskColumnProblem::DataLackClass {});
         }
         for task in spec.tasks.iter().chain(&spec.conflicts) {
             read(task, table, evaluation.model, report);
         }
     }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        TaskColumnProblem::codes()
+    }
 }
 
 fn read(task: &TaskSpec, table: &TableSpec, model: &ModelGraph, report: &mut Report) {
-    let reader = format!("task `{}`", task.name.value);
-    let mut need = |what: &str, name: &SpannedString, is_known: bool| {
+    let owner = &task.name.value;
+    let mut need = |what: &'static str, name: &SpannedString, is_known: bool| {
         if is_known && !has_column(table, &name.value, model) {
-            missing_column("data", &format!("{what} `{}`", name.value), &reader, name, report);
+            let problem = TaskColumnProblem::TaskLacksColumn { what, name: name.value.clone(), task: owner.clone() };
+            report.error(name.span, problem);
         }
     };
     for name in task.roles.values() {
@@ -41,6 +67,6 @@ fn read(task: &TaskSpec, table: &TableSpec, model: &ModelGraph, report: &mut Rep
     if score.classes.names.is_empty() {
         need("stream", &score.stream, model.streams.contains_key(&score.stream.value));
     } else if table.class.is_none() {
-        missing_column("data", "the class (`class`)", &reader, &score.stream, report);
+        report.error(score.stream.span, TaskColumnProblem::TaskLacksClass { task: owner.clone() });
     }
 }

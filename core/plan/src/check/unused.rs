@@ -5,9 +5,39 @@ use petgraph::graph::NodeIndex;
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Act, Evaluation, Pipeline, Training, Vertex};
-use crate::problem::Caution;
-use crate::source::SpannedString;
+use crate::problem::{CodeEntry, problems};
 use crate::spec::INNER;
+
+problems! {
+    /// Declared things that nothing uses.
+    pub(crate) enum UnusedProblem {
+        /// A node or an input leads to no output, so it does not run.
+        /// Example: A node whose ports no other node and no output reads.
+        /// Cure: Read it, add it to `outputs`, or remove it.
+        #[error("{what} `{name}` is not used by any output and is left out")]
+        UnusedNode { what: &'static str, name: String },
+        /// A node generates a stream that nothing reads.
+        /// Example: `diffuse: [x, y]`, where only `NODE.x` is read.
+        /// Cure: Read the stream, or list it under `marginalize`.
+        #[error("generated stream `{node}.{stream}` is not used and is discarded")]
+        UnusedStream { node: String, stream: String },
+        /// No stage reads a table.
+        /// Example: A table `words` under `data`, and no stage with `data: words`.
+        /// Cure: Read it in a stage, or remove it.
+        #[error("table `{table}` is not used by any stage")]
+        UnusedTable { table: String },
+        /// No stage trains a scorer.
+        /// Example: A scorer `image` under `scorers`, and no stage with `train: image`.
+        /// Cure: Train it in a stage, or remove it.
+        #[error("scorer `{scorer}` is not used by any stage")]
+        UnusedScorer { scorer: String },
+        /// No task generates the stream of a judge.
+        /// Example: `judges: {x: {score: PLUGIN/module}}`, and no task with `generate: [x]`.
+        /// Cure: Generate the stream in a task, or remove the judge.
+        #[error("judge `{judge}` is not used by any task")]
+        UnusedJudge { judge: String },
+    }
+}
 
 pub(super) struct Unused;
 
@@ -26,7 +56,7 @@ impl Rule for Unused {
             if pipeline.live[index.index()] {
                 ports(pipeline, index, vertex, report);
             } else if !has_live_part(pipeline, &name.value) {
-                unused(what, name, " by any output and is left out", report);
+                report.warning(name.span, UnusedProblem::UnusedNode { what, name: name.value.clone() });
             }
         }
     }
@@ -37,10 +67,10 @@ impl Rule for Unused {
         let reads = |name: &str| spec.stages.iter().flat_map(|stage| &stage.data).any(|data| data.value == name);
         let trains = |name: &str| spec.stages.iter().flat_map(|stage| &stage.train).any(|train| train.value == name);
         for table in spec.data.iter().filter(|table| !reads(&table.name.value)) {
-            unused("table", &table.name, " by any stage", report);
+            report.warning(table.name.span, UnusedProblem::UnusedTable { table: table.name.value.clone() });
         }
         for scorer in spec.scorers.iter().filter(|scorer| !trains(&scorer.name.value)) {
-            unused("scorer", &scorer.name, " by any stage", report);
+            report.warning(scorer.name.span, UnusedProblem::UnusedScorer { scorer: scorer.name.value.clone() });
         }
     }
 
@@ -56,8 +86,12 @@ impl Rule for Unused {
         };
         let is_needed = |name: &str| spec.subsets.is_some() || generated().any(|stream| stream.value == name);
         for judge in spec.judges.iter().filter(|judge| !is_needed(&judge.stream.value)) {
-            unused("judge", &judge.stream, " by any task", report);
+            report.warning(judge.stream.span, UnusedProblem::UnusedJudge { judge: judge.stream.value.clone() });
         }
+    }
+
+    fn codes(&self) -> Vec<CodeEntry> {
+        UnusedProblem::codes()
     }
 }
 
@@ -74,12 +108,7 @@ fn ports(pipeline: &Pipeline, index: NodeIndex, vertex: Vertex, report: &mut Rep
     let read = pipeline.read_ports(index);
     for stream in diffusion.streams.outputs().filter(|stream| !read.contains(stream)) {
         let name = pipeline.graph.name(vertex);
-        let port = SpannedString::new(format!("{}.{stream}", name.value), name.span);
-        unused("generated stream", &port, " and is discarded", report);
+        let (node, stream) = (name.value.clone(), stream.clone());
+        report.warning(name.span, UnusedProblem::UnusedStream { node, stream });
     }
-}
-
-fn unused(what: &str, name: &SpannedString, consequence: &str, report: &mut Report) {
-    let consequence = consequence.into();
-    report.warning(name.span, Caution::Unused { what: what.into(), name: name.value.clone(), consequence });
 }

@@ -1,8 +1,12 @@
 //! A pipeline without some of its inputs: the same file, with everything removed that only reads them.
 
+use anyflow_config::Guidance;
+
+use crate::descriptor::Role;
 use crate::error::Report;
 use crate::include::{child, entry};
-use crate::source::{Source, SourceId};
+use crate::source::{Source, SourceId, SpannedString};
+use crate::spec::{Action, CodeSpec, LoneNode, RolesSpec};
 use crate::yaml::{self, Content, Entry, Node};
 
 /// Inputs cannot be left out.
@@ -69,16 +73,21 @@ impl LeftOut<'_> {
 
     fn nodes(&mut self, root: &mut Node) -> Result<(), InputNeeded> {
         let Some(Content::Mapping(nodes)) = child(root, "nodes") else { return Ok(()) };
+        let mut specs: Vec<LoneNode> = nodes.iter().map(LoneNode::read).collect();
         // The order of nodes is free, so a node may come before one that it reads.
-        while let Some(index) = nodes.iter().position(|node| self.leaves(node)) {
+        while let Some(index) = specs.iter().position(|spec| self.leaves(spec)) {
+            specs.remove(index);
             self.gone.push(nodes.remove(index).key.value);
         }
-        for node in nodes.iter_mut() {
-            if !reads(&node.node).into_iter().any(|name| self.is_gone(name)) {
+        for (node, spec) in nodes.iter_mut().zip(&specs) {
+            if !spec.reads.iter().any(|name| self.is_gone(name)) {
                 continue;
             }
-            let is_diffusion = entry(&node.node, "diffuse").is_some();
-            if !is_diffusion || self.diffuse(&mut node.node).is_none() {
+            let changed = match &spec.action {
+                Some(Action::Diffuse(diffusion)) => self.diffuse(&diffusion.roles, &mut node.node),
+                _ => None,
+            };
+            if changed.is_none() {
                 return Err(InputNeeded::Node { node: node.key.value.clone(), inputs: self.inputs.to_vec() });
             }
         }
@@ -94,55 +103,55 @@ impl LeftOut<'_> {
     }
 
     /// True for a node that does nothing but encode or embed what is gone.
-    fn leaves(&self, node: &Entry) -> bool {
-        let is_code = ["encode", "embed"].iter().any(|action| entry(&node.node, action).is_some());
-        is_code && text(&node.node, "from").is_some_and(|from| self.is_gone(from))
+    fn leaves(&self, spec: &LoneNode) -> bool {
+        let Some(Action::Code(CodeSpec { role: Role::Encode | Role::Embed, from: Some(from), .. })) = &spec.action
+        else {
+            return false;
+        };
+        self.is_gone(&from.value)
     }
 
     /// Changes a node that diffuses to one that reads nothing that is gone; `None` if it cannot do without.
-    fn diffuse(&self, node: &mut Node) -> Option<()> {
-        let is_gone = |node: &Node| matches!(&node.content, Content::String(from) if self.is_gone(from));
-        if mapping(node, "planes").iter().any(|plane| is_gone(&plane.node)) {
+    fn diffuse(&self, roles: &RolesSpec, node: &mut Node) -> Option<()> {
+        let is_gone = |name: &SpannedString| self.is_gone(&name.value);
+        let lacks_mask = roles.masked().any(|(observed, mask)| is_gone(mask) && !is_gone(&observed.from));
+        if lacks_mask || roles.planes.iter().any(|(_, from)| is_gone(from)) {
             return None;
         }
-        let observed =
-            |stream: &Entry| is_gone(&stream.node) || text(&stream.node, "from").is_some_and(|from| self.is_gone(from));
-        let masked = |stream: &Entry| text(&stream.node, "mask").is_some_and(|mask| self.is_gone(mask));
-        if mapping(node, "observe").iter().any(|stream| masked(stream) && !observed(stream)) {
+        let prompts = roles.condition.iter().map(|(tokens, _)| tokens).filter(|tokens| is_gone(tokens));
+        let prompts: Vec<&str> = prompts.map(|tokens| tokens.value.as_str()).collect();
+        if !prompts.is_empty() && !guides_by_conditions(roles) {
             return None;
         }
-        let mut conditions = names(node, "observe", observed);
-        let prompts = names(node, "condition", |prompt| self.is_gone(&prompt.key.value));
-        if !prompts.is_empty() && !guides_by_conditions(node) {
-            return None;
+        let streams = roles.observe.iter().filter(|observed| is_gone(&observed.from));
+        let streams: Vec<&str> = streams.map(|observed| observed.stream.value.as_str()).collect();
+        let starts = roles.start.iter().filter(|(_, from)| is_gone(from));
+        let starts: Vec<&str> = starts.map(|(stream, _)| stream.value.as_str()).collect();
+        remove_from(node, "observe", &streams);
+        remove_from(node, "condition", &prompts);
+        remove_from(node, "start", &starts);
+        let is_unobserved = streams.len() == roles.observe.len();
+        if guides_by_conditions(roles) && is_unobserved && prompts.len() == roles.condition.len() {
+            remove(node, "guidance");
         }
-        conditions.extend(prompts);
-        retain(node, "observe", |stream| !observed(stream));
-        retain(node, "condition", |prompt| !self.is_gone(&prompt.key.value));
-        retain(node, "start", |stream| !is_gone(&stream.node));
-        self.guidance(node, &conditions);
-        if mapping(node, "observe").is_empty() {
+        self.guidance(roles, &[streams, prompts].concat(), node);
+        if is_unobserved {
             remove(node, "given");
         }
         Some(())
     }
 
-    /// Removes conditions from the guidance of a node, and the guidance with the last one.
-    fn guidance(&self, node: &mut Node, conditions: &[String]) {
-        let is_left = !mapping(node, "observe").is_empty() || !mapping(node, "condition").is_empty();
-        if guides_by_conditions(node) && !is_left {
-            return remove(node, "guidance");
-        }
+    /// Removes conditions from the guidance of a node, and the guidance with the last one that has a scale.
+    fn guidance(&self, roles: &RolesSpec, conditions: &[&str], node: &mut Node) {
         let Content::Mapping(entries) = &mut node.content else { return };
-        let Some(guidance) = entries.iter_mut().find(|entry| entry.key.value == "guidance") else { return };
-        let is_kept = |entry: &Entry| {
-            let by = matches!(&entry.node.content, Content::String(by) if self.is_gone(by));
-            !by && !conditions.contains(&entry.key.value)
-        };
-        let had_scales = !mapping(&guidance.node, "scale").is_empty();
-        retain(&mut guidance.node, "scale", is_kept);
-        retain(&mut guidance.node, "instead", is_kept);
-        if had_scales && mapping(&guidance.node, "scale").is_empty() {
+        let written = entries.iter_mut().find(|entry| entry.key.value == "guidance");
+        let (Some(spec), Some(Entry { node: guidance, .. })) = (&roles.guidance, written) else { return };
+        let replaced = spec.instead.iter().filter(|instead| self.is_gone(&instead.by.value));
+        let replaced: Vec<&str> = replaced.map(|instead| instead.condition.value.as_str()).collect();
+        remove_from(guidance, "scale", conditions);
+        remove_from(guidance, "instead", &[conditions, &replaced].concat());
+        let is_left = |name: &SpannedString| !conditions.contains(&name.value.as_str());
+        if !spec.conditions.is_empty() && !spec.conditions.iter().any(is_left) {
             remove(node, "guidance");
         }
     }
@@ -153,35 +162,9 @@ impl LeftOut<'_> {
     }
 }
 
-/// All references of a node.
-fn reads(node: &Node) -> Vec<&str> {
-    let mut found: Vec<&str> = ["from", "hide", "against"].iter().filter_map(|key| text(node, key)).collect();
-    for entry in ["observe", "start", "planes", "inputs"].iter().flat_map(|key| mapping(node, key)) {
-        match &entry.node.content {
-            Content::String(from) => found.push(from),
-            _ => found.extend(["from", "mask"].iter().filter_map(|key| text(&entry.node, key))),
-        }
-    }
-    found.extend(mapping(node, "condition").iter().map(|prompt| prompt.key.value.as_str()));
-    let guidance = entry(node, "guidance").map(|guidance| mapping(&guidance.node, "instead"));
-    found.extend(guidance.into_iter().flatten().filter_map(|instead| match &instead.node.content {
-        Content::String(by) => Some(by.as_str()),
-        _ => None,
-    }));
-    found
-}
-
 /// True for guidance away from the prediction without conditions.
-fn guides_by_conditions(node: &Node) -> bool {
-    let guidance = entry(node, "guidance").map(|guidance| &guidance.node);
-    guidance.is_some_and(|guidance| text(guidance, "kind").is_none_or(|kind| kind == "cfg"))
-}
-
-fn text<'n>(node: &'n Node, key: &str) -> Option<&'n str> {
-    match &entry(node, key)?.node.content {
-        Content::String(text) => Some(text),
-        _ => None,
-    }
+fn guides_by_conditions(roles: &RolesSpec) -> bool {
+    roles.guidance.as_ref().is_some_and(|spec| matches!(spec.guidance, Guidance::Cfg(_)))
 }
 
 /// The entries of the mapping at a key; empty without such a mapping.
@@ -192,8 +175,9 @@ fn mapping<'n>(node: &'n Node, key: &str) -> &'n [Entry] {
     }
 }
 
-fn names(node: &Node, key: &str, is_wanted: impl Fn(&Entry) -> bool) -> Vec<String> {
-    mapping(node, key).iter().filter(|entry| is_wanted(entry)).map(|entry| entry.key.value.clone()).collect()
+/// Removes entries of the mapping at a key, and the key with the last one.
+fn remove_from(node: &mut Node, key: &str, names: &[&str]) {
+    retain(node, key, |entry| !names.contains(&entry.key.value.as_str()));
 }
 
 /// Keeps some entries of the mapping at a key, and removes the key with the last one.
@@ -266,6 +250,13 @@ outputs: {label: digit, seen: seen}
         assert_eq!(without(&read, &["x"]), needed("digit", &["x"]));
         let masked = PIPELINE.replace("x: seen, y: heard", "x: {from: heard, mask: seen}");
         assert_eq!(without(&masked, &["x"]), needed("joint", &["x"]));
+        let joint = PIPELINE.replace("kind: cfg, scale: {x: 2.0, meant: 3.0}", "kind: joint");
+        assert_eq!(without(&joint, &["words"]), needed("joint", &["words"]));
+        let digit = |node: &str| PIPELINE.replace("{decode: label/d, from: joint.label}", node);
+        let part = digit("{use: other.yaml, inputs: {image: seen}}");
+        assert_eq!(without(&part, &["x"]), needed("digit", &["x"]));
+        let score = digit("{score: label, observe: {x: seen}, classes: words.txt}");
+        assert_eq!(without(&score, &["x"]), needed("digit", &["x"]));
         let only = PIPELINE.replace("label: digit, ", "");
         assert_eq!(without(&only, &["x"]), Err(InputNeeded::Outputs { inputs: vec!["x".into()] }));
     }

@@ -6,7 +6,6 @@ use indexmap::IndexMap;
 use crate::component::word;
 use crate::explain::stages::trained;
 use crate::explain::words::{classification, list, source};
-use crate::lower::lifetimes::makes;
 use crate::plan::{EvalPlan, Generated, Job, Op, RoleValue, RunPlan, TrainPlan};
 
 /// Boxes and arrows between them.
@@ -87,7 +86,7 @@ fn run(plan: &RunPlan) -> Diagram {
                 diagram.connect(Some(*maker), index, &label);
             }
         }
-        makers.extend(makes(&step.op).into_iter().map(|id| (id, index)));
+        makers.extend(step.op.makes().into_iter().map(|id| (id, index)));
     }
     for (column, value) in &plan.outputs {
         let index = diagram.add(Look::Data, vec![column.clone(), "output column".into()]);

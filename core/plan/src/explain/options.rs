@@ -1,11 +1,11 @@
 //! Options of kinds and components: all of them, or those that differ from their defaults.
 
-use anyflow_config::{Family, Guidance, Key, Keyed, Kinds, ValueForm, json};
+use anyflow_config::{Family, Given, Guidance, Key, Keyed, Kinds, ValueForm, json};
 use serde_json::{Map, Value as Json};
 
 use crate::catalog::Catalog;
 use crate::explain::words::list;
-use crate::plan::{Component, Given};
+use crate::plan::Component;
 use crate::property;
 
 /// The options to print.

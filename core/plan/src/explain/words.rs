@@ -2,10 +2,11 @@
 
 use std::fmt::Display;
 
+use anyflow_config::Given;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 
-use crate::plan::{Generated, Given, Roles, Scoring, StreamRole, Table};
+use crate::plan::{Generated, Roles, Scoring, StreamRole, Table};
 use crate::style::WIDEST_COLUMN;
 
 /// A heading and rows of words in columns, two spaces apart. Empty columns and sections are left out.

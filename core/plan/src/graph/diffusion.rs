@@ -7,7 +7,7 @@ use crate::graph::{ModelGraph, known_streams, resolve_roles};
 use crate::plan::Diffusion;
 use crate::problem::{Hint, Problem, problems};
 use crate::source::{Span, SpannedString};
-use crate::spec::{DiffuseSpec, InsteadSpec, RolesSpec, unknown};
+use crate::spec::{DiffuseSpec, InsteadSpec, unknown};
 
 problems! {
     /// What can be wrong with the denoiser of a diffusion.
@@ -17,10 +17,10 @@ problems! {
         /// Cure: Name streams of one denoiser, or add a denoiser over all of them to the model.
         #[error("no denoiser of the model has all the streams {}{hint}", .streams.join(", "))]
         NoDenoiser { streams: Vec<String>, hint: Hint },
-        /// A denoiser was trained with a plane beside the channels of its streams, and a node or task gives none.
+        /// A denoiser was trained with a plane beside the channels of its streams, and a node gives none.
         /// Example: `diffuse: [x]` without `planes`, where the denoiser of `x` has `planes: [mask]`.
-        /// Cure: Add `planes: {mask: NODE}`, a node that encodes the stream; in an evaluation, a stream of the data.
-        #[error("denoiser `{denoiser}` needs plane `{plane}`; add `planes: {{{plane}: VALUE}}`")]
+        /// Cure: Add `planes: {mask: NODE}`, a node that encodes the stream.
+        #[error("denoiser `{denoiser}` needs plane `{plane}`; add `planes: {{{plane}: NODE}}`")]
         NoPlane { denoiser: String, plane: String },
     }
 }
@@ -65,7 +65,7 @@ pub(crate) fn resolve_diffusion(
             );
         }
     }
-    let planes = planes(&spec.roles, &denoiser, spec.span, model, report)?;
+    let planes = planes(spec, &denoiser, model, report)?;
     let guidance = spec.roles.guidance.as_ref().map(|written| written.guidance.clone());
     // The plan gives a node without a seed its own.
     let seed = spec.seed.unwrap_or_default();
@@ -74,15 +74,14 @@ pub(crate) fn resolve_diffusion(
 }
 
 /// The value of each plane of the denoiser.
-pub(super) fn planes(
-    roles: &RolesSpec,
+fn planes(
+    spec: &DiffuseSpec,
     denoiser: &str,
-    owner: Span,
     model: &ModelGraph,
     report: &mut Report,
 ) -> Option<IndexMap<String, String>> {
     let wanted = model.planes(denoiser);
-    let given = &roles.planes;
+    let given = &spec.roles.planes;
     for (name, _) in given.iter().filter(|(name, _)| !wanted.contains(&name.value)) {
         unknown("plane", name, wanted.iter().map(String::as_str), report);
     }
@@ -90,7 +89,7 @@ pub(super) fn planes(
     let lacking = known.find(|plane| !given.iter().any(|(name, _)| name.value == **plane));
     if let Some(plane) = lacking {
         let problem = DiffusionProblem::NoPlane { denoiser: denoiser.into(), plane: plane.clone() };
-        report.error(owner, problem);
+        report.error(spec.span, problem);
         return None;
     }
     Some(given.iter().map(|(name, from)| (name.value.clone(), from.value.clone())).collect())

@@ -9,9 +9,20 @@ use crate::graph::tasks::resolve_tasks;
 use crate::graph::variants::resolve_variants;
 use crate::graph::{Asked, ModelGraph, resolve_column, resolve_generated, resolve_scorer, resolve_table};
 use crate::plan::{ColumnRef, Generated, ScorerConfig, Table, Task, Variant};
-use crate::problem::Caution;
+use crate::problem::problems;
 use crate::source::{Source, Span};
 use crate::spec::{EvaluationSpec, JudgeSpec, TaskSpec, VariantSpec, unknown};
+
+problems! {
+    /// What can be wrong with `reference`.
+    pub(crate) enum ReferenceProblem {
+        /// `reference` names rows to compare generated ones with, for a stream that no judge scores.
+        /// Example: `reference: {x: test.x}` without `x` under `judges`.
+        /// Cure: Add a judge for the stream, or remove the stream from `reference`.
+        #[error("`{stream}` has no effect: stream `{stream}` has no judge")]
+        ReferenceWithoutJudge { stream: String },
+    }
+}
 
 /// An evaluation with its names resolved. Wrong parts are `None`, which was reported.
 pub(crate) struct Evaluation<'s> {
@@ -59,8 +70,7 @@ fn reference(spec: &EvaluationSpec, model: &ModelGraph, report: &mut Report) -> 
         if !model.streams.contains_key(&stream.value) {
             unknown("stream", stream, model.streams.keys().map(String::as_str), report);
         } else if !spec.judges.iter().any(|judge| judge.stream.value == stream.value) {
-            let reason = format!("stream `{}` has no judge", stream.value);
-            report.warning(stream.span, Caution::NoEffect { key: stream.value.clone(), reason });
+            report.warning(stream.span, ReferenceProblem::ReferenceWithoutJudge { stream: stream.value.clone() });
         } else if let Some(column) = resolve_column(written, &spec.sources, report) {
             columns.insert(stream.value.clone(), column);
         }

@@ -4,9 +4,9 @@ use crate::catalog::Catalog;
 use crate::component;
 use crate::descriptor::CellKind;
 use crate::error::Report;
-use crate::graph::{LABEL, ModelGraph, resolve_scorer};
+use crate::graph::{LABEL, ModelGraph, ScorerProblem, resolve_scorer};
 use crate::plan::{Form, ScorerConfig, Type};
-use crate::problem::{Caution, Problem};
+use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::ScorerNodeSpec;
 
@@ -42,8 +42,7 @@ pub(crate) fn resolve_scorer_node(
     let is_codec = component::is_codec(&spec.score.component.value, catalog);
     match &spec.weights {
         Some(weights) if is_codec => {
-            let reason = "the scorer is a codec, which has no weights".into();
-            report.warning(weights.span, Caution::NoEffect { key: "weights".into(), reason });
+            report.warning(weights.span, ScorerProblem::WeightsOfCodec { scorer: "scorer" });
         }
         None if !is_codec => {
             let problem = Problem::MissingKey { key: "weights".into(), within: spec.within.clone() };

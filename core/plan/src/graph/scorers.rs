@@ -7,7 +7,7 @@ use crate::error::Report;
 use crate::graph::{ModelGraph, StreamNode};
 use crate::infer::Solver;
 use crate::plan::{Form, ScorerConfig, Stream};
-use crate::problem::{Caution, Problem, problems};
+use crate::problem::{Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::{Use, unknown};
 
@@ -24,6 +24,16 @@ problems! {
         /// Cure: Use a codec or module with one output axis, the classes.
         #[error("{scorer} must output scores [class], but outputs {found:?}; use another scorer")]
         NoScores { scorer: String, found: Vec<i64> },
+        /// A judge is the codec of its stream, and the codec of the model has its parameters already.
+        /// Example: `judges: {label: {score: {use: PLUGIN/one-hot, classes: 12}}}`.
+        /// Cure: Remove the parameter, or change it in the model.
+        #[error("`{key}` has no effect: the judge is the stream's codec, with the parameters of the model")]
+        ParameterOfCodec { key: String },
+        /// A scorer or judge is a codec, and a codec has no weights.
+        /// Example: `judges: {label: {score: PLUGIN/one-hot, weights: judges.safetensors}}`.
+        /// Cure: Remove `weights`, or use a module that scores.
+        #[error("`weights` has no effect: the {scorer} is a codec, which has no weights")]
+        WeightsOfCodec { scorer: &'static str },
     }
 }
 
@@ -66,8 +76,7 @@ fn by_codec(
         return None;
     }
     for key in used.parameters.iter().map(|entry| &entry.key) {
-        let reason = "the judge is the stream's codec, with the parameters of the model".into();
-        report.warning(key.span, Caution::NoEffect { key: key.value.clone(), reason });
+        report.warning(key.span, ScorerProblem::ParameterOfCodec { key: key.value.clone() });
     }
     match node.plan.as_ref()?.array.elements()?.0 {
         [classes] => {

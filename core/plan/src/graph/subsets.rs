@@ -4,7 +4,7 @@ use anyflow_config::TaskOptions;
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::{DiffusionProblem, ModelGraph, has_column, missing_column};
+use crate::graph::{ModelGraph, has_column};
 use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
 use crate::spec::EvaluationSpec;
@@ -17,6 +17,11 @@ problems! {
         /// Cure: Judge more or fewer streams, or list the tasks.
         #[error("`subsets` needs 1 to {most} judged streams, found {found}")]
         SubsetsOfStreams { most: usize, found: usize },
+        /// The data have no column for a judged stream, which the tasks of `subsets` observe.
+        /// Example: `subsets: true` with judges of `image` and `audio`, and `data` with the column of `image` alone.
+        /// Cure: Add the column to `columns` of `data`, or remove the judge.
+        #[error("table `data` has no column for stream `{stream}`, which `subsets` reads")]
+        SubsetsLackColumn { stream: String },
         /// A task has the name of a task that `subsets` adds.
         /// Example: A task `joint` with `subsets: true`.
         /// Cure: Rename the task.
@@ -38,11 +43,6 @@ pub(super) fn add_subsets(
     report: &mut Report,
 ) {
     let Some((over, _)) = model.denoisers.get(denoiser) else { return };
-    let at = spec.subsets.unwrap_or(spec.span);
-    if let Some(plane) = model.planes(denoiser).first() {
-        let problem = DiffusionProblem::NoPlane { denoiser: denoiser.into(), plane: plane.clone() };
-        return report.error(at, problem);
-    }
     let judge = |stream: &String| spec.judges.iter().find(|judge| judge.stream.value == *stream);
     let streams: Vec<&String> =
         model.streams.keys().filter(|stream| over.contains(stream) && judge(stream).is_some()).collect();
@@ -50,12 +50,13 @@ pub(super) fn add_subsets(
         if let (Some(judge), Some(table)) = (judge(stream), &spec.data)
             && !has_column(table, stream, model)
         {
-            missing_column("data", &format!("stream `{stream}`"), "`subsets`", &judge.stream, report);
+            let stream = judge.stream.value.clone();
+            report.error(judge.stream.span, SubsetsProblem::SubsetsLackColumn { stream });
         }
     }
     if streams.is_empty() || streams.len() > MOST {
         let problem = SubsetsProblem::SubsetsOfStreams { most: MOST, found: streams.len() };
-        return report.error(at, problem);
+        return report.error(spec.subsets.unwrap_or(spec.span), problem);
     }
     let others = over.iter().filter(|stream| !streams.contains(stream)).cloned();
     let (absent, marginalize): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
@@ -92,8 +93,7 @@ pub(super) fn add_subsets(
         give(&absent, &|_| StreamRole::Absent);
         let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
         let guidance = shared.map(|shared| shared.guidance.clone());
-        let planes = IndexMap::new();
-        tasks.insert(name, Task { streams, planes, guidance, options: TaskOptions::default(), score: None });
+        tasks.insert(name, Task { streams, guidance, options: TaskOptions::default(), score: None });
     }
 }
 

@@ -5,18 +5,13 @@ use indexmap::IndexMap;
 use crate::error::Report;
 use crate::graph::ModelGraph;
 use crate::plan::{ColumnRef, Table};
-use crate::problem::{Caution, Hint, problems};
+use crate::problem::{Hint, problems};
 use crate::source::SpannedString;
 use crate::spec::{SourceSpec, TableSpec, unknown};
 
 problems! {
     /// What can be wrong with a table.
     pub(crate) enum TableProblem {
-        /// A table lacks a column that a stage or task reads.
-        /// Example: A stage that trains a denoiser over two streams, on a table with the column of one.
-        /// Cure: Add the column to `columns` of the table, or train fewer streams.
-        #[error("table `{table}` has no column for {wanted}, which {reader} reads")]
-        MissingColumn { table: String, wanted: String, reader: String },
         /// A table takes columns from several sources, but no column says which rows belong together.
         /// Example: `columns: {x: one.x, y: two.y}` without `join`.
         /// Cure: Add `join: COLUMN`, a column that all sources have.
@@ -27,6 +22,16 @@ problems! {
         /// Cure: Write the name of the source, a dot, and the name of the column.
         #[error("`{text}` is not of the form `source.column`{hint}")]
         NotAColumn { text: String, hint: Hint },
+        /// A table names classes, but no column says which class a row has.
+        /// Example: `classes: [cat, dog]` without `class`.
+        /// Cure: Add `class: SOURCE.COLUMN`, or remove `classes`.
+        #[error("`classes` has no effect: {table} has no `class`")]
+        ClassesWithoutClass { table: String },
+        /// A table joins its sources, and it has only one.
+        /// Example: `columns: {x: one.x, y: one.y}` with `join: id`.
+        /// Cure: Remove `join`.
+        #[error("`join` has no effect: all columns of {table} come from `{origin}`")]
+        JoinOfOne { table: String, origin: String },
     }
 }
 
@@ -51,8 +56,7 @@ pub(crate) fn resolve_table(
     let class = spec.class.as_ref().and_then(|written| resolve_column(written, sources, report));
     let join = join(spec, label, columns.values().chain(&class), report);
     if let (None, Some(first)) = (&spec.class, spec.classes.first()) {
-        let reason = format!("{label} has no `class`");
-        report.warning(first.span, Caution::NoEffect { key: "classes".into(), reason });
+        report.warning(first.span, TableProblem::ClassesWithoutClass { table: label.into() });
     }
     let classes = spec.classes.iter().map(|class| class.value.clone()).collect();
     Table { join, columns, class, classes }
@@ -93,8 +97,7 @@ fn join<'c>(
     }
     match &spec.join {
         Some(join) if used.len() == 1 => {
-            let reason = format!("all columns of {label} come from `{}`", used[0]);
-            report.warning(join.span, Caution::NoEffect { key: "join".into(), reason });
+            report.warning(join.span, TableProblem::JoinOfOne { table: label.into(), origin: used.remove(0) });
             None
         }
         Some(join) => Some(join.value.clone()),
@@ -105,12 +108,6 @@ fn join<'c>(
             None
         }
     }
-}
-
-/// Reports a column that a table lacks.
-pub(crate) fn missing_column(table: &str, wanted: &str, reader: &str, at: &SpannedString, report: &mut Report) {
-    let problem = TableProblem::MissingColumn { table: table.into(), wanted: wanted.into(), reader: reader.into() };
-    report.error(at.span, problem);
 }
 
 /// True if a table has a column for a stream or prompt, or for an unknown name, which may be a misspelling and was reported.

@@ -3,7 +3,6 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
-use crate::graph::diffusion::planes;
 use crate::graph::references::check_references;
 use crate::graph::subsets::add_subsets;
 use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
@@ -78,7 +77,6 @@ fn task(
     check_references(&task.references, model, report);
     let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
     condition(task, denoiser, &mut streams, model, report)?;
-    let planes = planes(&task.roles, denoiser, task.name.span, model, report)?;
     for name in task.roles.values().filter(|name| !model.streams.contains_key(&name.value)) {
         unknown("stream", name, model.streams.keys().map(String::as_str), report);
     }
@@ -96,7 +94,7 @@ fn task(
         Some(score) => Some(resolve_scoring(score, model, report)?),
         None => None,
     };
-    Some(Task { streams, planes, guidance, options: task.options.clone(), score })
+    Some(Task { streams, guidance, options: task.options.clone(), score })
 }
 
 /// Adds the prompts of a task, which its denoiser must attend to.

@@ -7,7 +7,7 @@ use crate::catalog::Catalog;
 use crate::error::Report;
 use crate::graph::{Asked, ModelGraph, choose_denoiser, read_by};
 use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
-use crate::problem::{Caution, Hint, Problem, problems};
+use crate::problem::{Hint, Problem, problems};
 use crate::source::{Source, SpannedString};
 use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
 
@@ -23,8 +23,27 @@ problems! {
         /// Example: A variant whose model lacks a prompt.
         /// Cure: Give the models the same streams, prompts and codecs, or evaluate them apart.
         #[error("{variant} cannot be a variant of {model}: {difference}")]
-        VariantDiffers { variant: String, model: String, difference: String },
+        VariantDiffers { variant: String, model: String, difference: Difference },
+        /// The guidance of a variant applies to no task of the evaluation.
+        /// Example: `guidance: {kind: joint}` of a variant, where each task generates one stream.
+        /// Cure: Remove `guidance`, or add a task that it applies to.
+        #[error("`guidance` has no effect: no task has what it guides towards")]
+        GuidanceOfNoTask {},
     }
+}
+
+/// A difference between the models of two variants.
+#[derive(Debug, thiserror::Error, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Difference {
+    #[error("it has no stream `{0}`")]
+    NoStream(String),
+    #[error("its codec of `{0}` produces other arrays")]
+    StreamCodec(String),
+    #[error("it has no prompt `{0}`")]
+    NoPrompt(String),
+    #[error("its codec of prompt `{0}` produces other arrays")]
+    PromptCodec(String),
 }
 
 /// Resolves all variants. By default the evaluation's model is the only one, under its own name.
@@ -80,8 +99,7 @@ fn guided(written: &GuidanceSpec, tasks: &IndexMap<String, Task>, report: &mut R
     let guided = tasks.iter().filter(|(_, task)| applies(task));
     let guided: IndexMap<_, _> = guided.map(|(name, _)| (name.clone(), written.guidance.clone())).collect();
     if guided.is_empty() {
-        let reason = "no task has what it guides towards".into();
-        report.warning(written.span, Caution::NoEffect { key: "guidance".into(), reason });
+        report.warning(written.span, VariantProblem::GuidanceOfNoTask {});
     }
     guided
 }
@@ -143,8 +161,8 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
         let is_same = |found: &Stream| found.codec == plan.codec && found.array == plan.array;
         match other.streams.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => differences.push(format!("its codec of `{name}` produces other arrays")),
-            None => differences.push(format!("it has no stream `{name}`")),
+            Some(_) => differences.push(Difference::StreamCodec(name.clone())),
+            None => differences.push(Difference::NoStream(name.clone())),
         }
     }
     for (name, prompt) in &own.prompts {
@@ -155,8 +173,8 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
         };
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
-            Some(_) => differences.push(format!("its codec of prompt `{name}` produces other arrays")),
-            None => differences.push(format!("it has no prompt `{name}`")),
+            Some(_) => differences.push(Difference::PromptCodec(name.clone())),
+            None => differences.push(Difference::NoPrompt(name.clone())),
         }
     }
     let same = differences.is_empty();

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::lower::lifetimes::{makes, reads, set_last_uses};
+use crate::lower::lifetimes::set_last_uses;
 use crate::plan::RunPlan;
 
 /// The steps and outputs that depend on the values of one step alone, without further diffusion, as a plan without inputs.
@@ -10,11 +10,11 @@ use crate::plan::RunPlan;
 /// plan.
 pub fn after(plan: &RunPlan, step: usize) -> Option<RunPlan> {
     let first = plan.steps.get(step)?;
-    let mut known = makes(&first.op);
+    let mut known = first.op.makes();
     let mut steps = Vec::new();
     for step in plan.steps.iter().skip(step + 1) {
-        if step.op.diffusion().is_none() && reads(&step.op).iter().all(|id| known.contains(id)) {
-            known.extend(makes(&step.op));
+        if step.op.diffusion().is_none() && step.op.reads().iter().all(|id| known.contains(id)) {
+            known.extend(step.op.makes());
             steps.push(step.clone());
         }
     }
@@ -26,7 +26,7 @@ pub fn after(plan: &RunPlan, step: usize) -> Option<RunPlan> {
     let values = plan.values.iter().filter(|(id, _)| known.contains(&id.as_str()));
     let mut values: IndexMap<_, _> = values.map(|(id, value)| (id.clone(), value.clone())).collect();
     for (id, value) in &mut values {
-        value.made_by = steps.iter().position(|step| makes(&step.op).contains(&id.as_str()));
+        value.made_by = steps.iter().position(|step| step.op.makes().contains(&id.as_str()));
         value.last_use = None;
     }
     set_last_uses(&mut values, &steps);

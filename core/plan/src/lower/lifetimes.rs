@@ -7,43 +7,10 @@ use crate::plan::{DenoiserConfig, Diffusion, Model, Op, Step, Stream, Type, Valu
 /// Copies of the latents that a sampler keeps: the state, the predicted x0, the previous one, and the noise.
 const SAMPLER_COPIES: u64 = 4;
 
-/// The values that a step reads.
-pub(crate) fn reads(op: &Op) -> Vec<&str> {
-    match op {
-        Op::ReadCells { from, .. }
-        | Op::WriteCells { from, .. }
-        | Op::ReadNumbers { from, .. }
-        | Op::WriteNumbers { from, .. }
-        | Op::Judge { from, .. }
-        | Op::Module { from, .. } => vec![from],
-        Op::Hide { from, mask, .. } => vec![from, mask],
-        Op::Compare { from, against, .. } => std::iter::once(from).chain(against).map(String::as_str).collect(),
-        Op::Join { from, .. } => from.iter().map(String::as_str).collect(),
-        Op::Diffuse { diffusion, .. } | Op::Score { diffusion, .. } => diffusion.reads().collect(),
-    }
-}
-
-/// The values that a step makes.
-pub(crate) fn makes(op: &Op) -> Vec<&str> {
-    match op {
-        Op::ReadCells { to, .. }
-        | Op::WriteCells { to, .. }
-        | Op::ReadNumbers { to, .. }
-        | Op::WriteNumbers { to, .. }
-        | Op::Hide { to, .. }
-        | Op::Join { to, .. }
-        | Op::Module { to, .. } => vec![to],
-        Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
-        Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } | Op::Compare { label, scores, .. } => {
-            label.iter().chain(scores).map(String::as_str).collect()
-        }
-    }
-}
-
 /// Sets the last use of every value.
 pub(crate) fn set_last_uses(values: &mut IndexMap<String, Value>, steps: &[Step]) {
     for (index, step) in steps.iter().enumerate() {
-        for id in reads(&step.op) {
+        for id in step.op.reads() {
             if let Some(value) = values.get_mut(id) {
                 value.last_use = Some(index);
             }

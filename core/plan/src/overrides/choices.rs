@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::error::{Errors, Report};
 use crate::overrides::OverrideProblem;
+use crate::overrides::fault::OverrideFault;
 use crate::problem::Hint;
 use crate::source::{Source, SourceId, Span};
 use crate::yaml::{self, Content, Node};
@@ -33,20 +34,19 @@ impl Choices {
 
 fn read(text: &str, report: &mut Report) -> Option<Choices> {
     let whole = Span { source: SourceId(0), start: 0, end: text.len() };
-    let bad =
-        |reason: &str| OverrideProblem::BadOverride { path: text.into(), reason: reason.into(), hint: Hint::none() };
+    let bad = |reason| OverrideProblem::BadOverride { path: text.into(), reason, hint: Hint::none() };
     let Some((path, values)) = text.split_once('=') else {
-        report.error(whole, bad("write it as `path=value,value`"));
+        report.error(whole, bad(OverrideFault::NoValues));
         return None;
     };
     // The bracket takes the place of the equals sign, so that positions are those in `text`.
     let list = format!("{}[{values}]", " ".repeat(path.len()));
     let Node { content: Content::List(items), .. } = yaml::parse(&list, SourceId(0), report)? else {
-        report.error(whole, bad("its values are not a list; quote values that contain brackets"));
+        report.error(whole, bad(OverrideFault::NotAList));
         return None;
     };
     if items.is_empty() {
-        report.error(whole, bad("it has no values; write `path=value,value`"));
+        report.error(whole, bad(OverrideFault::EmptyList));
         return None;
     }
     Some(Choices { path: path.to_string(), values: items.iter().map(Node::json).collect() })

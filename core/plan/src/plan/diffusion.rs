@@ -1,6 +1,6 @@
 //! Joint diffusions: the role of every stream, and how it is sampled.
 
-use anyflow_config::{Guidance, Sampling};
+use anyflow_config::{Given, Guidance, Sampling};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
@@ -78,23 +78,6 @@ pub enum StreamRole {
     },
     /// Excluded.
     Absent,
-}
-
-/// Noise level at which the network sees observed streams.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Given {
-    /// Clean, at time 0.
-    #[default]
-    Clean,
-    /// Noised at each step, at the time of the generated streams.
-    Noised,
-}
-
-impl Given {
-    fn is_default(&self) -> bool {
-        *self == Given::default()
-    }
 }
 
 /// A value that a role reads.

@@ -1,10 +1,10 @@
 //! Evaluations: variants of models and samplers, and their tasks.
 
-use anyflow_config::{EvaluationOptions, Guidance, Sampling, TaskOptions};
+use anyflow_config::{EvaluationOptions, Given, Guidance, Sampling, TaskOptions};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnRef, Component, Diffusion, Generated, Given, Model, Roles, ScorerConfig, Scoring, Table};
+use super::{ColumnRef, Component, Diffusion, Generated, Model, Roles, ScorerConfig, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,9 +70,6 @@ pub struct Variant {
 pub struct Task {
     /// The role of each stream. The outputs are judged.
     pub streams: Roles,
-    /// Planes of the denoiser: stream -> stream of the data.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
-    pub planes: IndexMap<String, String>,
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
@@ -94,7 +91,8 @@ impl Task {
         Diffusion {
             denoiser: variant.denoiser.clone(),
             streams,
-            planes: self.planes.clone(),
+            // Only a pipeline has values for planes.
+            planes: IndexMap::new(),
             guidance: self.guidance.clone(),
             sampler: variant.sampler.clone(),
             seed,

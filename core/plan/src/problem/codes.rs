@@ -36,6 +36,7 @@ macro_rules! problems {
         $(#[$meta])*
         #[derive(Debug, thiserror::Error, serde::Serialize)]
         #[serde(untagged)]
+        #[allow(clippy::enum_variant_names, reason = "a code stands alone, so it names what it is about")]
         pub(crate) enum $name {
             $($(#[doc = $doc])+ #[error($($text)*)] $variant { $($field: $type),* },)+
         }

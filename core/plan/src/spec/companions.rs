@@ -31,7 +31,7 @@ pub(crate) fn aggregates(stream: &Fields, report: &mut Report) -> Vec<AggregateS
     let read = |entry: &Entry, report: &mut Report| {
         let within = format!("aggregate `{}` of {}", entry.key.value, stream.within);
         let fields = Fields::open(&entry.node, Aggregation::MAPPING, within, entry.key.span, report);
-        let aggregation = fields.and_then(|fields| fields.value(report));
+        let aggregation = fields.and_then(|fields| fields.part(report));
         AggregateSpec { companion: entry.key.clone(), aggregation }
     };
     stream.names("aggregate", report).iter().map(|entry| read(entry, report)).collect()
@@ -45,7 +45,7 @@ pub(crate) fn heads(model: &Fields, report: &mut Report) -> Vec<HeadSpec> {
         let within = format!("head `{}`", entry.key.value);
         if let Some(fields) = Fields::open(&entry.node, Head::MAPPING, within, entry.key.span, report) {
             spec.reads = fields.text("reads", report);
-            spec.head = fields.value(report);
+            spec.head = fields.part(report);
         }
         spec
     };

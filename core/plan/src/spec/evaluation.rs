@@ -1,15 +1,14 @@
 //! An evaluation as written.
 
-use anyflow_config::{EvaluationOptions, ScoreTaskOptions, TaskOptions};
+use anyflow_config::{EvaluationOptions, Given, ScoreTaskOptions, TaskOptions};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
 use crate::error::Report;
-use crate::plan::Given;
 use crate::source::{Span, SpannedString};
 use crate::spec::model::{component_use, used};
 use crate::spec::{
-    GuidanceSpec, RolesSpec, SamplerSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name, given,
+    GuidanceSpec, RolesSpec, SamplerSpec, ScoringSpec, SourceSpec, TableSpec, Use, check_file_name, check_name,
     guidance, open, roles, scoring, scoring_roles, sources, table,
 };
 use crate::surface::{self, Fields, Reference};
@@ -92,8 +91,8 @@ pub(crate) fn evaluation(root: &Node, report: &mut Report) -> Option<EvaluationS
         denoiser: fields.text("denoiser", report),
         sampler: SamplerSpec::read(&fields),
         guidance: guidance(&fields, report),
-        given: given(&fields, report),
-        options: fields.value(report),
+        given: fields.value("given", report),
+        options: fields.part(report),
         tasks,
         subsets,
         references: fields.references(),
@@ -136,7 +135,7 @@ fn variant(entry: &Entry, report: &mut Report) -> VariantSpec {
         }
         spec.denoiser = fields.text("denoiser", report);
         spec.sampler = SamplerSpec::read(&fields);
-        spec.given = given(&fields, report);
+        spec.given = fields.value("given", report);
         spec.guidance = guidance(&fields, report);
     }
     spec
@@ -169,8 +168,8 @@ fn task(entry: &Entry, report: &mut Report) -> Option<TaskSpec> {
         None => roles(&fields, "generate", report),
     };
     let options = match &score {
-        Some(_) => fields.value::<ScoreTaskOptions>(report).map(TaskOptions::from),
-        None => fields.value(report),
+        Some(_) => fields.part::<ScoreTaskOptions>(report).map(TaskOptions::from),
+        None => fields.part(report),
     };
     let references = fields.references();
     Some(TaskSpec { name: entry.key.clone(), roles, options: options.unwrap_or_default(), references, score })

@@ -30,7 +30,7 @@ pub(crate) struct InsteadSpec {
 /// Reads the key `guidance`, if it is written.
 pub(crate) fn guidance(fields: &Fields, report: &mut Report) -> Option<GuidanceSpec> {
     let entry = fields.entry("guidance")?;
-    let mut guidance = fields.typed("guidance", report)?;
+    let mut guidance = fields.value("guidance", report)?;
     if let Guidance::Cfg(cfg) = &mut guidance {
         // The role of the condition has it, by resolved names.
         cfg.instead = None;

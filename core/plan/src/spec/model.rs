@@ -122,7 +122,7 @@ fn stream(entry: &Entry, report: &mut Report) -> StreamSpec {
     spec.module = used(&fields, "module", report);
     spec.has_module = fields.entry("module").is_some();
     spec.latent = shape(&fields, "latent", report);
-    spec.schedule = fields.typed("schedule", report);
+    spec.schedule = fields.value("schedule", report);
     spec.aggregates = aggregates(&fields, report);
     spec
 }
@@ -140,7 +140,7 @@ fn scorer(entry: &Entry, report: &mut Report) -> (SpannedString, Option<PairScor
     check_name(&name, report);
     let within = format!("scorer `{}`", name.value);
     let fields = Fields::open(&entry.node, PairScorer::MAPPING, within, name.span, report);
-    let scorer = fields.and_then(|fields| fields.value(report));
+    let scorer = fields.and_then(|fields| fields.part(report));
     (name, scorer)
 }
 
@@ -169,15 +169,15 @@ fn denoiser(entry: &Entry, report: &mut Report) -> DenoiserSpec {
     check_unique("prompt", &spec.prompts, report);
     spec.planes = fields.texts("planes", report);
     check_unique("plane", &spec.planes, report);
-    spec.vectors = fields.typed("vectors", report);
-    spec.predict = fields.typed("predict", report);
-    spec.precision = fields.typed("precision", report);
-    if fields.typed::<Sampling>("sampler", report).is_some() {
+    spec.vectors = fields.value("vectors", report);
+    spec.predict = fields.value("predict", report);
+    spec.precision = fields.value("precision", report);
+    if fields.value::<Sampling>("sampler", report).is_some() {
         spec.sampler = SamplerSpec::read(&fields);
     }
-    let network: Option<Network> = fields.typed("network", report);
+    let network: Option<Network> = fields.value("network", report);
     spec.network = network.filter(|network| sizes_fit(&fields, network, !spec.prompts.is_empty(), report));
-    spec.schedule = fields.typed("schedule", report);
+    spec.schedule = fields.value("schedule", report);
     spec
 }
 

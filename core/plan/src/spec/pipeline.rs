@@ -1,5 +1,6 @@
 //! A pipeline as written.
 
+mod alone;
 mod subgraph;
 
 use std::cell::Cell;
@@ -22,6 +23,7 @@ use crate::spec::{
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
+pub(crate) use alone::LoneNode;
 use subgraph::{Files, Parts};
 pub(crate) use subgraph::{INNER, SubgraphProblem};
 
@@ -42,23 +44,13 @@ problems! {
 }
 
 problems! {
-    /// What can be wrong with an input that has a value.
-    pub(crate) enum ConstantProblem {
+    /// What can be wrong with the column of an input.
+    pub(crate) enum ColumnProblem {
         /// An input has a column and a value.
         /// Example: `inputs: {words: {modality: text, column: caption, value: none}}`.
         /// Cure: Remove `column`, or remove `value`.
         #[error("input `{input}` has a `column` and a `value`; remove one of them")]
         ColumnAndValue { input: String },
-        /// The value of an input is no cell of its codec.
-        /// Example: `value: 3` where a codec reads texts.
-        /// Cure: Write a value of the form that the message names, or read a column.
-        #[error("`value` of input `{input}` must be {wanted}, found {found}")]
-        WrongValue { input: String, wanted: String, found: String },
-        /// An output is an input with a value. It would be the same in every row.
-        /// Example: `outputs: {text: words}` with `inputs: {words: {modality: text, value: none}}`.
-        /// Cure: Remove the output.
-        #[error("output `{output}` is the `value` of input `{input}`, the same in every row; remove it")]
-        ConstantOutput { output: String, input: String },
     }
 }
 
@@ -99,13 +91,7 @@ impl NodeSpec {
 
     /// All references to inputs and other nodes.
     pub fn references(&mut self) -> Vec<&mut SpannedString> {
-        match &mut self.action {
-            Some(Action::Code(code)) => code.from.iter_mut().chain(&mut code.hide).collect(),
-            Some(Action::Diffuse(spec) | Action::Score(spec, _)) => spec.roles.references(),
-            Some(Action::Judge(spec)) => spec.from.iter_mut().collect(),
-            Some(Action::Compare(spec)) => spec.from.iter_mut().chain(&mut spec.against).collect(),
-            None => Vec::new(),
-        }
+        self.action.as_mut().map(Action::references).unwrap_or_default()
     }
 }
 
@@ -117,6 +103,18 @@ pub(crate) enum Action {
     Score(DiffuseSpec, ScoringSpec),
     Judge(ScorerNodeSpec),
     Compare(PairNodeSpec),
+}
+
+impl Action {
+    /// All references to inputs and other nodes.
+    fn references(&mut self) -> Vec<&mut SpannedString> {
+        match self {
+            Action::Code(code) => code.from.iter_mut().chain(&mut code.hide).collect(),
+            Action::Diffuse(spec) | Action::Score(spec, _) => spec.roles.references(),
+            Action::Judge(spec) => spec.from.iter_mut().collect(),
+            Action::Compare(spec) => spec.from.iter_mut().chain(&mut spec.against).collect(),
+        }
+    }
 }
 
 /// Encoding, decoding or embedding.
@@ -212,7 +210,7 @@ fn input(entry: &Entry, report: &mut Report) -> InputSpec {
     spec.value = fields.json("value", report);
     if let Some(column) = fields.text("column", report) {
         if spec.value.is_some() {
-            report.error(column.span, ConstantProblem::ColumnAndValue { input: spec.name.value.clone() });
+            report.error(column.span, ColumnProblem::ColumnAndValue { input: spec.name.value.clone() });
         }
         spec.column = column;
     }

@@ -1,9 +1,9 @@
 //! The roles of streams as written in a node, a task or a conflict.
 
-use anyflow_config::ValueForm;
+use anyflow_config::{Given, ValueForm};
 
 use crate::error::Report;
-use crate::plan::{Given, StreamRole};
+use crate::plan::StreamRole;
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, guidance};
 use crate::surface::{self, Fields, Reader};
@@ -53,10 +53,10 @@ impl RolesSpec {
         ]
     }
 
-    /// The values that are observed, start a stream, or are masks or planes; in an evaluation they are streams of the data.
+    /// The values that are observed, start a stream, or are masks; in an evaluation they are streams of the data.
     pub fn values(&self) -> impl Iterator<Item = &SpannedString> {
         let observed = self.observe.iter().flat_map(|observed| [Some(&observed.from), observed.mask.as_ref()]);
-        observed.flatten().chain(self.start.iter().chain(&self.planes).map(|(_, from)| from))
+        observed.flatten().chain(self.start.iter().map(|(_, from)| from))
     }
 
     /// The references to nodes, to change them.
@@ -91,7 +91,7 @@ pub(crate) fn other_roles(fields: &Fields, key: &'static str, report: &mut Repor
         condition: fields.numbers("condition", report),
         marginalize: fields.texts("marginalize", report),
         absent: fields.texts("absent", report),
-        given: given(fields, report),
+        given: fields.value("given", report),
         guidance: guidance(fields, report),
         others: StreamRole::Marginalize,
     }
@@ -124,9 +124,4 @@ fn observed_from(entry: &Entry, fields: &Fields, report: &mut Report) -> Option<
     let inner = Fields::open(&entry.node, &surface::OBSERVED, what, stream.span, report)?;
     let mask = inner.text("mask", report);
     Some(ObservedSpec { stream, from: inner.text("from", report)?, mask })
-}
-
-/// The noise level of observed streams, if it is written or has a default.
-pub(crate) fn given(fields: &Fields, report: &mut Report) -> Option<Given> {
-    serde_json::from_value(fields.json("given", report)?.value).ok()
 }

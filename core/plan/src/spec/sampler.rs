@@ -4,7 +4,6 @@ use anyflow_config::{Kinds, Sampling};
 
 use crate::error::Report;
 use crate::include;
-use crate::problem::Problem;
 use crate::source::Span;
 use crate::surface::{self, Fields};
 use crate::yaml::Node;
@@ -34,10 +33,7 @@ impl SamplerSpec {
             (Some(written), _) => Some(written.clone()),
             (None, own) => own.clone(),
         };
-        let json = surface::fill(Sampling::FAMILY, node.as_ref(), owner, report)?;
-        let internal = |error: serde_json::Error| {
-            report.error(owner, Problem::Internal { text: format!("the sampler: {error}") });
-        };
-        serde_json::from_value(json).map_err(internal).ok()
+        let read = surface::fill(Sampling::FAMILY, node.as_ref(), owner, report)?;
+        surface::value(read, "the sampler", owner, report)
     }
 }

@@ -203,9 +203,9 @@ fn stage(item: &Node, report: &mut Report) -> Option<StageSpec> {
     let name = fields.text("name", report).inspect(|name| check_name(name, report));
     Some(StageSpec {
         train: fields.texts("train", report),
-        objective: fields.typed("objective", report),
+        objective: fields.value("objective", report),
         data: fields.text("data", report),
-        options: fields.value(report),
+        options: fields.part(report),
         references: fields.references(),
         written: entries.iter().map(written).collect(),
         span: name.as_ref().map_or(span, |name| name.span),

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 use crate::error::Report;
 use crate::problem::{Hint, Problem};
 use crate::source::{Span, Spanned, SpannedString};
-use crate::surface::Reader;
+use crate::surface::reader::{self, Reader};
 use crate::yaml::{Content, Entry, Node};
 
 /// A mapping that is being read.
@@ -105,21 +105,17 @@ impl<'a> Fields<'a> {
         Some(Spanned::new(json, entry.key.span))
     }
 
-    /// The value of a key as a type of the engine or the planner.
-    pub fn typed<T: DeserializeOwned>(&self, name: &str, report: &mut Report) -> Option<T> {
-        let json = self.json(name, report)?;
-        let internal = |error: serde_json::Error| {
-            report.error(json.span, Problem::Internal { text: format!("{}: {error}", self.what(name)) });
-        };
-        serde_json::from_value(json.value).map_err(internal).ok()
+    /// The value of a key; the default if the key is not written.
+    pub fn value<T: DeserializeOwned>(&self, name: &str, report: &mut Report) -> Option<T> {
+        let Spanned { value, span } = self.json(name, report)?;
+        reader::value(value, &self.what(name), span, report)
     }
 
-    /// The keys of a type, which may be a part of the mapping; `None` if one of them is wrong.
-    pub fn value<T: Keyed>(&self, report: &mut Report) -> Option<T> {
+    /// A value whose keys are a part of the mapping, or all of it; `None` if one of them is wrong.
+    pub fn part<T: Keyed + DeserializeOwned>(&self, report: &mut Report) -> Option<T> {
         let all = self.those(T::KEYS, report)?;
         let span = self.entries.first().map_or(Span::default(), |entry| entry.key.span);
-        let internal = |text| report.error(span, Problem::Internal { text: format!("{}: {text}", self.within) });
-        T::read(all).map_err(internal).ok()
+        reader::value(Json::Object(all), &self.within, span, report)
     }
 
     /// The values of all keys that are written or have a default; `None` if one of them is wrong or missing.

@@ -65,7 +65,6 @@ const GUIDANCE: Key = optional(
 );
 const WEIGHT: ValueForm = ValueForm::Number { minimum: 0.0, maximum: 1_000_000.0, above: true };
 const CONDITION: ValueForm = ValueForm::Names(&WEIGHT);
-const GIVEN: ValueForm = ValueForm::Choice(&["clean", "noised"]);
 
 const CLASSES: &str = "Class names; `templates` turns each name into the cells to compare with";
 const TEMPLATES: Key = optional(

@@ -49,17 +49,23 @@ impl Reader for ValueForm {
     }
 
     fn wrong(&self, node: &Node, what: &str, report: &mut Report) {
-        let problem = Problem::WrongForm { what: what.into(), expected: self.expected(), found: node.found() };
+        let expected = self.expected();
+        let found = node.found_for(&expected);
+        let problem = Problem::WrongForm { what: what.into(), expected, found };
         report.error(node.span, problem);
     }
 }
+
+/// Some programs draw another seed each time for -1.
+const NO_RANDOM_SEED: &str = "; without the key, the seed is a fixed one; each other number is another draw";
 
 fn in_bounds(form: &ValueForm, value: Json, node: &Node, what: &str, report: &mut Report) -> Option<Json> {
     if form.bounds(&value) {
         return Some(value);
     }
     let written = node.json().to_string();
-    report.error(node.span, Problem::OutOfBounds { what: what.into(), value: written, bound: form.expected() });
+    let value = if what.starts_with("`seed`") { format!("{written}{NO_RANDOM_SEED}") } else { written };
+    report.error(node.span, Problem::OutOfBounds { what: what.into(), value, bound: form.expected() });
     None
 }
 

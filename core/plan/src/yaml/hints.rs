@@ -69,6 +69,10 @@ pub(super) fn decimal_comma(
     let whole = text.get(number.span.start..number.span.end).filter(|_| is_one)?;
     let written = format!("{whole}.{fraction}");
     written.parse::<f64>().ok()?;
+    let written = match ungrouped(&format!("{whole},{fraction}")) {
+        Some(number) => format!("{number}, or {written} with a decimal point"),
+        None => written,
+    };
     let words = format!("a comma within braces ends the value `{whole}`; as a number write {written}");
     Some(DecimalComma { start: number.span.start, end: key.span.end, words })
 }
@@ -94,8 +98,18 @@ pub(super) fn binary(text: &str) -> Option<i64> {
     Some(if text.starts_with('-') { -value } else { value })
 }
 
-/// How a string that means a number is written.
-pub(super) fn of_string(text: &str) -> String {
+/// The number of a text with commas between groups of three digits.
+fn ungrouped(text: &str) -> Option<String> {
+    let mut groups = text.trim_start_matches(['-', '+']).split(',');
+    let digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let first = groups.next().filter(|first| (1..=3).contains(&first.len()) && !first.starts_with('0'))?;
+    let rest: Vec<&str> = groups.collect();
+    let fits = digits(first) && !rest.is_empty() && rest.iter().all(|group| group.len() == 3 && digits(group));
+    fits.then(|| text.replace(',', ""))
+}
+
+/// How a string that means a number is written, where an integer or any number is expected.
+pub(super) fn of_string(text: &str, is_integer: bool) -> String {
     if let Some(value) = binary(text) {
         return format!(" (as a number: {value})");
     }
@@ -115,13 +129,17 @@ pub(super) fn of_string(text: &str) -> String {
     if is_number(text) {
         return " (a number has no quotation marks)".into();
     }
-    let plain = text.replace('_', "");
-    let point = text.replacen(',', ".", 1);
-    let one_comma = text.matches(',').count() == 1;
-    match [plain, point].into_iter().zip([true, one_comma]).find(|(written, fits)| *fits && is_number(written)) {
-        Some((written, _)) => format!(" (as a number: {written})"),
-        None => String::new(),
-    }
+    let plain = Some(text.replace('_', ""));
+    let point = Some(text.replacen(',', ".", 1)).filter(|_| text.matches(',').count() == 1);
+    let number = |written: Option<String>| written.filter(|written| is_number(written));
+    let choices = match (number(plain), ungrouped(text), number(point)) {
+        (Some(plain), ..) => plain,
+        (None, Some(whole), Some(point)) if !is_integer => format!("{whole}, or {point} with a decimal point"),
+        (None, Some(whole), _) => whole,
+        (None, None, Some(point)) if !is_integer => point,
+        _ => return String::new(),
+    };
+    format!(" (as a number: {choices})")
 }
 
 #[cfg(test)]
@@ -141,14 +159,19 @@ mod tests {
             ("0b11", " (as a number: 3)"),
             ("-0b100", " (as a number: -4)"),
             ("0b12", ""),
-            ("1,000,000", ""),
+            ("1,000,000", " (as a number: 1000000)"),
+            ("2,000", " (as a number: 2000, or 2.000 with a decimal point)"),
+            ("0,125", " (as a number: 0.125)"),
             ("2k", ""),
             ("nan", ""),
             ("inf", ""),
             ("", ""),
             ("a_b", ""),
         ] {
-            assert_eq!(of_string(text), hint, "{text}");
+            assert_eq!(of_string(text, false), hint, "{text}");
+        }
+        for (text, hint) in [("2,000", " (as a number: 2000)"), ("1,5", ""), ("2_000", " (as a number: 2000)")] {
+            assert_eq!(of_string(text, true), hint, "{text}");
         }
         let number = |value: f64| of_number(&Number::from_f64(value).unwrap());
         assert_eq!((number(2e3).as_str(), number(0.5).as_str()), (" (as an integer: 2000)", ""));

@@ -122,10 +122,12 @@ impl Case {
         let sources: Vec<&Source> = [&self.main, &self.model].into_iter().chain(&self.others).collect();
         match self.compile() {
             Err(errors) => told(&errors, &sources),
+            Ok((_, warnings)) if warnings.is_empty() => "fine\n".to_string(),
             Ok((_, warnings)) => {
-                let codes = warnings.iter().map(|warning| warning.code.clone() + "\n");
-                let said = warnings.iter().map(|warning| warning.render(&sources, false) + "\n");
-                codes.chain(said).collect::<String>() + "fine\n"
+                let mut codes: Vec<&str> = warnings.iter().map(|warning| warning.code.as_str()).collect();
+                codes.dedup();
+                let said: String = warnings.iter().map(|warning| warning.render(&sources, false) + "\n").collect();
+                format!("{}\n\n{said}fine\n", codes.join(", "))
             }
         }
     }

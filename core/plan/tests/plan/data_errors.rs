@@ -77,6 +77,7 @@ fn modules_that_cannot_be_trained_or_called() {
 
 #[test]
 fn unused_parts() {
+    train("sources: {", "sources: {old: old.parquet, ").check("warning-unused-source");
     train("    data: words", "    data: tuples").check("warning-unused-table");
     judges("train: text", "train: image").edit("data: words", "data: pictures").check("warning-unused-scorer");
 }
@@ -112,5 +113,7 @@ fn asking() {
         .edit("sources: {digits: mnist_test.parquet, ", "sources: {")
         .check("error-task-column");
     eval("  class: speech.label\n", "").check("error-no-class");
+    eval("observe: [image], generate: [text]", "observe: {image: {from: image, mask: label}}, generate: [text]")
+        .check("error-mask-shape");
     eval("seeds: [1, 2, 3]", "seeds: [1, -2]").check("error-seeds");
 }

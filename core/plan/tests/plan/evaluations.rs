@@ -104,6 +104,18 @@ fn variants_that_cannot_be_compared() {
         .check("error-variant-denoiser");
 }
 
+/// One task, whose judge is used. `reference`, the other judges and the guidance of the variant are not.
+#[test]
+fn what_no_task_measures() {
+    let case = Case::of("eval.yaml")
+        .edit("  text: {score: text/classifier, weights: weights/judges.safetensors}\n", "")
+        .edit("judges:", "reference: {text: speech.text}\nvariants: {guided: {guidance: {kind: joint}}}\njudges:");
+    let (head, _) = case.main.text.split_once("tasks:").unwrap();
+    let task = "tasks:\n  image-to-audio: {observe: [image], generate: [audio], absent: [text, label]}\n";
+    let main = anyflow_plan::Source::new("mld/eval.yaml", format!("{head}{task}"));
+    Case { main, ..case }.check("warning-unmeasured");
+}
+
 #[test]
 fn references_and_generated_sources() {
     let case = Case::of("eval.yaml")

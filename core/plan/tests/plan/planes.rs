@@ -79,40 +79,8 @@ fn planes_need_a_network_with_room_for_them() {
     case().edit_model(unet, "{kind: transformer, patch: 4}").check("error-planes-not-taken");
 }
 
-const EVALUATION: &str = "\
-anyflow: 1
-name: painted
-model: model.yaml
-sources: {rows: a.parquet}
-data: {columns: {image: rows.image, hole: rows.hole}, class: rows.digit}
-judges: {image: {score: image/classifier, weights: judges.safetensors}}
-tasks:
-  painted: {generate: [image], planes: {hole: hole, image: image}}
-";
-
-fn evaluation() -> Case {
-    Case { main: Source::new("mld/eval.yaml", EVALUATION), ..case() }
-}
-
 #[test]
-fn the_tasks_of_an_evaluation_give_planes() {
-    let Ok((Job::Eval(plan), _)) = evaluation().compile() else { panic!("{}", evaluation().said()) };
-    let (name, variant) = plan.variants.first().unwrap();
-    let diffusion = plan.tasks["painted"].diffusion(variant, 1);
-    assert_eq!(diffusion.reads().collect::<Vec<_>>(), ["hole", "image"], "variant {name} reads its planes");
-    evaluation().edit(", planes: {hole: hole, image: image}", "").check("error-task-no-plane");
-    evaluation().edit("hole: hole,", "hole: holes,").check("error-task-plane-unknown");
-    evaluation().edit(", hole: rows.hole", "").check("error-task-plane-column");
-    evaluation().edit("hole: hole,", "hole: words,").check("error-task-plane-array");
-    evaluation().edit("tasks:\n", "subsets: true\ntasks:\n").check("error-subsets-planes");
-    let other = "variants: {plain: {denoiser: plain}}\ndenoiser: image\ntasks:\n";
-    let plain = "  plain: {over: [image], network: {kind: residual-mlp}}\n";
-    let case = evaluation().edit("tasks:\n", other);
-    case.edit_model("denoisers:\n", &format!("denoisers:\n{plain}")).check("error-variant-planes");
-}
-
-#[test]
-fn trainings_have_no_planes() {
+fn planes_are_only_for_pipelines() {
     let training = "anyflow: 1\nname: t\nmodel: model.yaml\nsources: {rows: a.parquet}\ndata: {rows: {columns: {image: \
                     rows.image}}}\nstages:\n  - {name: s, train: image, objective: {kind: denoise}, data: rows, steps: 1}\n";
     let case = Case { main: Source::new("mld/train.yaml", training), ..case() };

@@ -158,5 +158,6 @@ fn only_a_pipeline_makes_vectors_and_prompts_of_several() {
     with("eval", evaluation).check("error-joined-evaluated");
     let alone = "prompts: [two], vectors: {from: [two.pooled], waves: 32}";
     let case = with("eval", evaluation);
-    case.edit_model("prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}", alone).check("error-vectors-evaluated");
+    case.edit_model("prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}", alone)
+        .check("error-vectors-evaluated");
 }

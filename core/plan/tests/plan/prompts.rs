@@ -93,8 +93,12 @@ fn a_wrong_task_hides_no_error_of_another() {
 #[test]
 fn streams_are_compared_by_prompts_that_read_them() {
     let similarity = |pairs: &str| prompted("eval").edit("tasks:", &format!("similarity: {{{pairs}}}\ntasks:"));
-    similarity("image: picture").check("fine-similarity-of-one");
+    similarity("image: picture").check("warning-similarity-of-one");
     similarity("image: words, audio: picture, imag: pictur").check("error-similarity");
+    similarity("image: picture, drawing: sketch")
+        .edit_model("prompts:", "  drawing: {codec: image/gray, module: image/autoencoder, latent: [24]}\nprompts:")
+        .edit_model("denoisers:", "  sketch: {codec: image/gray, module: image/prompt, tokens: [1, 32]}\ndenoisers:")
+        .check("error-similarity-tokens");
 }
 
 #[test]
@@ -181,6 +185,13 @@ fn another_prompt_takes_the_place_of_a_condition() {
     let instead = |by: &str| format!("guidance: {{kind: cfg, scale: 2.0, instead: {{{by}}}}}");
     prompted("eval").edit(GUIDANCE, &instead("words: picture")).check("error-guidance-instead");
     prompted("eval").edit(GUIDANCE, &instead("words: sound")).check("error-guidance-instead-stranger");
+    let other = prompted("eval").edit(GUIDANCE, &instead("words: avoided"));
+    let words = "  words: {codec:";
+    let avoided = |text: &str| text.lines().find(|line| line.starts_with(words)).unwrap().replace("words:", "avoided:");
+    let avoided = format!("{}\n{words}", avoided(&other.model.text));
+    other.edit_model(words, &avoided).check("error-guidance-instead-column");
+    let of_variant = format!("variants: {{strong: {{{}}}}}\ntasks:\n", instead("words: words"));
+    prompted("eval").edit("tasks:\n", &of_variant).check("error-guidance-instead-variant");
     let Ok((Job::Eval(plan), _)) = prompted("eval").edit(GUIDANCE, &instead("words: words")).compile() else {
         panic!("a prompt of the data takes the place")
     };

@@ -1,6 +1,7 @@
 //! Guidance, noised streams, masks and resampling of a diffusion.
 
-use anyflow_plan::plan::{Diffusion, Given, Job, StreamRole};
+use anyflow_config::Given;
+use anyflow_plan::plan::{Diffusion, Job, StreamRole};
 use serde_json::json;
 
 use crate::bench::{Case, snapshot, text};

@@ -49,7 +49,7 @@ pub(super) fn prompt(entry: &Entry, report: &mut Report) -> PromptSpec {
     spec.vector = shape(&fields, "vector", report);
     spec.features = fields.texts("features", report);
     check_unique("prompt", &spec.features, report);
-    spec.absent = fields.typed("absent", report);
+    spec.absent = fields.value("absent", report);
     spec.keys =
         surface::PROMPT.keys.iter().filter(|key| fields.entry(key.name).is_some()).map(|key| key.name.into()).collect();
     spec

@@ -41,6 +41,11 @@ problems! {
         /// Cure: Write `node.column`, as the message shows.
         #[error("`{node}` is a whole pipeline; write {choices}")]
         OutputWanted { node: String, choices: String },
+        /// A pipeline that is a part of another one names a model of its own.
+        /// Example: `use: part.yaml`, where `part.yaml` has `model: other.yaml`.
+        /// Cure: Nothing, if the streams of the two models mean the same. Otherwise run the part by itself.
+        #[error("`model` has no effect: as a part of another pipeline, it runs on the model of that one, {model}")]
+        ModelOfPart { model: String },
     }
 }
 
@@ -122,11 +127,20 @@ fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, Spanned
     }
 }
 
-/// The pipeline that a node uses, with the changes of the node, as a part of the file of the node.
-fn read(node: &Entry, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
+/// What each input of a pipeline reads.
+type Wires = Vec<(SpannedString, SpannedString)>;
+
+/// A node that uses a pipeline, with the wires of the inputs.
+pub(super) fn opened<'n>(node: &'n Entry, report: &mut Report) -> Option<(Fields<'n>, Wires)> {
     let within = format!("node `{}`", node.key.value);
     let fields = Fields::open(&node.node, &surface::USE, within, node.key.span, report)?;
     let wires = fields.pairs("inputs", report);
+    Some((fields, wires))
+}
+
+/// The pipeline that a node uses, with the changes of the node, as a part of the file of the node.
+fn read(node: &Entry, files: Files<'_>, report: &mut Report) -> Option<PipelineSpec> {
+    let (fields, wires) = opened(node, report)?;
     let path = fields.text("use", report)?;
     let id = files.find(&path, report)?;
     let mut root = files.tree(id, &path, report)?;

@@ -1,14 +1,14 @@
 //! Keys of an evaluation.
 
 use anyflow_config::{
-    EvaluationOptions, Field, Guidance, Key, Keyed, Mapping, Sampler, ScoreTaskOptions, TaskOptions, ValueForm,
+    EvaluationOptions, Field, Given, Guidance, Key, Keyed, Mapping, Sampler, ScoreTaskOptions, TaskOptions, ValueForm,
     defaulted, joined, json, optional, required,
 };
 
 use super::pipeline::OBSERVE;
 use super::{
-    ABSENT, ALONG, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
-    SOURCES, TABLE, TEMPLATES, WORDS,
+    ABSENT, ALONG, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER, SOURCES,
+    TABLE, TEMPLATES, WORDS,
 };
 
 static EVALUATION_NAMES: &[Key] = &[
@@ -29,8 +29,8 @@ static EVALUATION_NAMES: &[Key] = &[
     GUIDANCE,
     defaulted(
         "given",
-        GIVEN,
-        || json("clean"),
+        Given::FORM,
+        || json(Given::default()),
         "Noise level at which the network sees observed streams, unless a task overrides it",
     ),
     optional("tasks", ValueForm::Names(&ValueForm::OneOf(&[&TASK, &SCORING])), "Tasks by name"),
@@ -78,7 +78,11 @@ pub(crate) static VARIANT: Mapping = Mapping {
         ),
         optional("denoiser", ValueForm::String, "Denoiser; by default that of the evaluation"),
         optional("sampler", Sampler::FORM, "Sampler; by default that of the evaluation"),
-        optional("given", GIVEN, "Noise level at which the network sees observed streams; by default that of the task"),
+        optional(
+            "given",
+            Given::FORM,
+            "Noise level at which the network sees observed streams; by default that of the task",
+        ),
         optional(
             "guidance",
             Guidance::FORM,
@@ -102,51 +106,34 @@ pub(crate) static CONFLICT: Mapping = Mapping {
     keys: &[
         required("generate", NAMES, "Streams to generate and judge"),
         required("between", NAMES, "Two prompts; the second is made from a row of another class"),
-        TASK_OBSERVE,
-        TASK_START,
-        TASK_PLANES,
         ALONG,
         ABSENT,
         GUIDANCE,
-        TASK_GIVEN,
     ],
 };
 
-const TASK_OBSERVE: Key = optional(
-    "observe",
-    ValueForm::Either(&[NAMES, OBSERVE]),
-    "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it in \
-         part (in-painting)",
-);
-
-const TASK_START: Key = optional(
-    "start",
-    ValueForm::Names(&ValueForm::String),
-    "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
-);
-
-const TASK_GIVEN: Key = optional(
-    "given",
-    GIVEN,
-    "Noise level at which the network sees observed streams; by default that of the evaluation",
-);
-
-const TASK_PLANES: Key = optional(
-    "planes",
-    ValueForm::Names(&ValueForm::String),
-    "What is concatenated to the channels of the diffused streams: stream -> stream of the data",
-);
-
 static TASK_NAMES: &[Key] = &[
     required("generate", NAMES, "Streams to generate and judge"),
-    TASK_OBSERVE,
-    TASK_START,
+    optional(
+        "observe",
+        ValueForm::Either(&[NAMES, OBSERVE]),
+        "Streams observed from the data: a list, or stream -> stream of the data, or a mapping with a mask to observe it \
+             in part (in-painting)",
+    ),
+    optional(
+        "start",
+        ValueForm::Names(&ValueForm::String),
+        "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
+    ),
     optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
-    TASK_PLANES,
     ALONG,
     ABSENT,
     GUIDANCE,
-    TASK_GIVEN,
+    optional(
+        "given",
+        Given::FORM,
+        "Noise level at which the network sees observed streams; by default that of the evaluation",
+    ),
 ];
 static TASK_KEYS: [Key; TASK_NAMES.len() + TaskOptions::KEYS.len()] = joined(TASK_NAMES, TaskOptions::KEYS);
 
@@ -156,7 +143,6 @@ pub(crate) static TASK: Mapping = Mapping { name: "task", keys: &TASK_KEYS };
 static SCORING_NAMES: &[Key] = &[
     required("score", ValueForm::String, "Stream to predict and to compare with the embedding of each class"),
     required("observe", NAMES, "Streams observed from the data"),
-    TASK_PLANES,
     optional(
         "classes",
         WORDS,

@@ -1,10 +1,10 @@
 //! Keys of a pipeline.
 
-use anyflow_config::{Key, Mapping, ValueForm, defaulted, json, optional, required};
+use anyflow_config::{Field, Given, Key, Mapping, ValueForm, defaulted, json, optional, required};
 
 use super::{
-    ABSENT, ALONG, CLASSES, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GIVEN, GUIDANCE, MODEL_PATH, NAME, NAMES,
-    SAMPLER, SAMPLING_SEED, TEMPLATES, WORDS,
+    ABSENT, ALONG, CLASSES, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
+    SAMPLING_SEED, TEMPLATES, WORDS,
 };
 
 /// A pipeline.
@@ -109,8 +109,8 @@ pub(crate) static DIFFUSE: Mapping = Mapping {
         ),
         defaulted(
             "given",
-            GIVEN,
-            || json("clean"),
+            Given::FORM,
+            || json(Given::default()),
             "Noise level at which the network sees observed streams: `clean` (time 0), or `noised` (the time of the \
              generated streams)",
         ),

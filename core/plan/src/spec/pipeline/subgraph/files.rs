@@ -6,7 +6,7 @@ use super::SubgraphProblem;
 use crate::compile::FileKind;
 use crate::error::Report;
 use crate::include::{self, IncludeProblem, entry};
-use crate::problem::{Caution, Problem};
+use crate::problem::Problem;
 use crate::source::{Source, SourceId, SpannedString, normalized};
 use crate::yaml::{self, Content, Node};
 
@@ -87,8 +87,7 @@ impl<'a> Files<'a> {
             return;
         };
         if normalized(&source.beside(path)) != normalized(&model.path) {
-            let reason = format!("as a part of another pipeline, it runs on the model of that one, {}", model.path);
-            report.warning(own.node.span, Caution::NoEffect { key: "model".into(), reason });
+            report.warning(own.node.span, SubgraphProblem::ModelOfPart { model: model.path.clone() });
         }
     }
 }
