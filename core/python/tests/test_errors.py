@@ -66,7 +66,7 @@ class Errors(unittest.TestCase):
         with self.assertRaises(anyflow.FilesError) as caught:
             anyflow.run(NUMBERS / "pipeline.yaml", NUMBERS / "rows.parquet", shard_rows=0)
         self.assertEqual(caught.exception.code, "usage")
-        self.assertIn("--shard-rows", str(caught.exception))
+        self.assertIn("`shard_rows`", str(caught.exception))
 
     def test_errors_travel_between_processes(self) -> None:
         with self.assertRaises(anyflow.FilesError) as caught:

@@ -108,7 +108,7 @@ class Jobs(unittest.TestCase):
             self.assertEqual(spared, 0, "the job ends before all workers are killed")
             self.assertEqual(made.to_table()["id"].to_pylist(), list(range(64 * self.KILLS)))
             self.assertEqual(made.failures.num_rows, 0)
-            ours, theirs = ([file.read_bytes() for file in output.files] for output in (made, expected))
+            ours, theirs = ([Path(file).read_bytes() for file in output.files] for output in (made, expected))
             self.assertTrue(ours == theirs, "the files of both are the same, byte for byte")
             again = anyflow.ray.run_job(PIPELINE, data, out, parts=self.KILLS + 3, **options)
             self.assertEqual(len(again), len(made))
