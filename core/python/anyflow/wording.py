@@ -63,10 +63,12 @@ class Wording:
         return _OPTION.sub(lambda found: names.get(found[1], found[0]), text)
 
     def _hint(self, name: str) -> str | None:
-        if name in self.elsewhere:
-            return f"`{name}` is an argument of {self.elsewhere[name]}"
-        meant = difflib.get_close_matches(name, self.arguments, 1, _ALIKE)
-        return f"did you mean the argument `{meant[0]}`?" if meant else None
+        meant = difflib.get_close_matches(name, [*self.arguments, *self.elsewhere], 1, _ALIKE)
+        if not meant:
+            return None
+        if meant[0] in self.arguments:
+            return f"did you mean the argument `{meant[0]}`?"
+        return f"`{meant[0]}` is an argument of {self.elsewhere[meant[0]]}"
 
 
 def wording_of(function: Callable[..., Any], elsewhere: Mapping[str, str] = _NOTHING) -> Wording:

@@ -266,6 +266,17 @@ class Errors(Case):
             engine.run(vectors(), labels(1))
         self.assertEqual(caught.exception.code, "closed")
 
+    def test_a_run_in_an_engine_that_closes_says_so(self) -> None:
+        begun = threading.Event()
+        with anyflow.Engine(threads=1) as engine:
+            run = engine.submit(JOINT, progress=lambda _: begun.set(), **LONG)
+            self.assertTrue(begun.wait(60))
+        with self.assertRaises(anyflow.RunError) as caught:
+            run.result(60)
+        self.assertEqual(caught.exception.code, "closed")
+        self.assertIn("without a result", str(caught.exception))
+        self.assertNotIn("committed", str(caught.exception))
+
 
 class Deaths(unittest.TestCase):
     def test_a_crash_of_a_plugin_names_it_and_the_next_run_works(self) -> None:

@@ -50,6 +50,19 @@ class Batches(unittest.TestCase):
             made = mapped(pa.table({"id": [0, 1], "label": [7, 10]}))
         self.assertEqual(made["id"].to_pylist(), [0])
 
+    def test_batches_without_a_good_row_are_tables_without_rows(self) -> None:
+        mapped = anyflow.ray.Anyflow(PIPELINE, max_failures=9, **OPTIONS)
+        good = mapped(rows(1))
+        with self.assertWarnsRegex(UserWarning, "2 of 2 rows failed"):
+            bad = mapped(pa.table({"id": [0, 1], "label": [10, 11]}))
+        for made in (bad, mapped(rows(1).slice(1)), anyflow.ray.Anyflow(PIPELINE, where="label = 7", **OPTIONS)(rows(2))):
+            self.assertEqual(made.num_rows, 0)
+            self.assertTrue(made.schema.equals(good.schema, check_metadata=True))
+
+    def test_too_many_failures_are_an_error(self) -> None:
+        with self.assertRaises(anyflow.RunError):
+            anyflow.ray.Anyflow(PIPELINE, max_failures=0, **OPTIONS)(pa.table({"id": [0, 1], "label": [7, 10]}))
+
 
 @contextlib.contextmanager
 def cluster() -> Generator[None, None, None]:
