@@ -18,6 +18,7 @@ import anyflow.ray
 import pyarrow as pa
 import pyarrow.parquet as pq
 from project import children_of, needs, processes_with
+from store import put, store
 
 #: Draws and speaks a digit; the noise of a row makes each another.
 PIPELINE = anyflow.PIPELINES / "mld/label-to-image-audio.yaml"
@@ -71,7 +72,7 @@ def cluster() -> Generator[None, None, None]:
 
     # A busy machine starves workers, which otherwise run at a low priority.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    named = ("ANYFLOW_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
+    named = ("ANYFLOW_", "AWS_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
     variables = {name: value for name, value in os.environ.items() if name.startswith(named)}
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
     try:
@@ -97,6 +98,11 @@ class Cluster(unittest.TestCase):
                 concurrency=2,
             )
             made = pa.concat_tables(mapped.iter_batches(batch_size=None, batch_format="pyarrow")).sort_by("id")
+            # A bad row, in a batch of its own, does not end the dataset.
+            bad = pa.table({"id": [0, 1, 2], "label": [1, 10, 1]})
+            alone = anyflow.ray.Anyflow(PIPELINE, **OPTIONS)
+            survived = ray.data.from_arrow(bad).map_batches(alone, batch_format="pyarrow", batch_size=1).take_all()
+        self.assertEqual(sorted(row["id"] for row in survived), [0, 2])
         whole = anyflow.run(PIPELINE, rows(32), shard_rows=8, **OPTIONS).to_table()
         self.assertEqual(made.schema.names, whole.schema.names)
         self.assertTrue(made.equals(whole), "byte for byte")
@@ -130,6 +136,31 @@ class Jobs(unittest.TestCase):
         with TemporaryDirectory() as folder, cluster(), self.assertRaises(anyflow.FilesError) as caught:
             anyflow.ray.run_job(PIPELINE, Path(folder) / "absent.parquet", Path(folder) / "out", parts=2)
         self.assertIn("absent.parquet", str(caught.exception))
+
+    def test_a_worker_that_dies_without_a_retry_is_an_error_of_the_run(self) -> None:
+        with TemporaryDirectory() as folder, cluster():
+            data, out = Path(folder) / "rows.parquet", Path(folder) / "out"
+            pq.write_table(rows(64), data)
+            killer = Killer(2, out)
+            with self.assertRaises(anyflow.RunError) as caught:
+                anyflow.ray.run_job(PIPELINE, data, out, parts=2, retries=0, shard_rows=4, **OPTIONS)
+            killer.end()
+            self.assertEqual(caught.exception.code, "ray")
+            self.assertIn("the same call goes on", str(caught.exception))
+            self.assertEqual(len(anyflow.ray.run_job(PIPELINE, data, out, parts=2, shard_rows=4, **OPTIONS)), 64)
+
+
+@needs("ray")
+@needs("moto")
+class Stores(unittest.TestCase):
+    def test_a_job_in_a_store(self) -> None:
+        with store() as bucket, cluster():
+            put(rows(16), f"{bucket}/rows/a.parquet")
+            options: dict[str, Any] = {"shard_rows": 4, **OPTIONS}
+            for _ in range(2):
+                made = anyflow.ray.run_job(PIPELINE, f"{bucket}/rows", f"{bucket}/out", parts=2, **options)
+                self.assertEqual(made.address, f"{bucket}/out")
+                self.assertEqual(made.to_table()["id"].to_pylist(), list(range(16)))
 
 
 class Killer:
