@@ -1,6 +1,7 @@
 """The interpreter ends when its script does, and a process that is forked leaves its parent alone."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -89,6 +90,19 @@ assert len(anyflow.run(pipeline, batches(), threads=1)) == 4
 print("whole")
 """
 
+#: A child that outlives its parent.
+OUTLIVE = """
+import os, sys, time, anyflow
+engine = anyflow.Engine(threads=1)
+engine.load(sys.argv[1])
+if os.fork() == 0:
+    os.close(1)
+    time.sleep(30)
+    os._exit(0)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
 
 class Ends(unittest.TestCase):
     def test_a_script_ends_with_its_engine(self) -> None:
@@ -112,6 +126,24 @@ class Forks(unittest.TestCase):
         command = [sys.executable, "-c", FORK, str(NUMBERS / "pipeline.yaml"), str(JOINT)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=180)
         self.assertEqual((done.returncode, done.stdout), (0, "whole\n"), done.stderr)
+
+    def test_a_child_does_not_keep_the_engine_of_a_parent_that_is_killed(self) -> None:
+        with TemporaryDirectory() as folder:
+            command = [sys.executable, "-c", OUTLIVE, str(NUMBERS / "pipeline.yaml")]
+            variables = {**os.environ, "TMPDIR": folder}
+            process = subprocess.Popen(
+                command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            )
+            assert process.stdout is not None
+            self.assertEqual(process.stdout.readline(), "ready\n")
+            process.kill()
+            process.communicate(timeout=20)
+            deadline = time.monotonic() + 20
+            while processes_with(folder) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            self.assertEqual(processes_with(folder), [])
+            # The child is all that is left of the session.
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":
