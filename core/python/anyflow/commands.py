@@ -1,13 +1,15 @@
 """The commands besides ``run``: each is a function, and returns what the program prints as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from anyflow import program
-from anyflow.arguments import Option, StrPath, options, settings
+from anyflow.arguments import Option, options, settings
 from anyflow.errors import Problem, problems_from
+from anyflow.places import StrPath, place_of
+from anyflow.wording import wording_of
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,12 @@ class _Job:
     timeout: float | None
     overrides: Mapping[str, object]
 
-    def run(self, command: str, more: Mapping[str, Option]) -> Finished:
+    def run(self, function: Callable[..., Finished], more: Mapping[str, Option]) -> Finished:
         shared = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in ("file", "overrides")}
         given = options({**shared, **more})
-        return Finished(Path(self.output), program.call([command, str(self.file), *given, *settings(self.overrides)]))
+        with wording_of(function).applied(self.overrides):
+            result = program.call([function.__name__, place_of(self.file), *given, *settings(self.overrides)])
+        return Finished(Path(place_of(self.output)), result)
 
 
 def check(file: StrPath, *, input: StrPath | None = None, data: StrPath | None = None, **overrides: object) -> Checked:
@@ -82,7 +86,8 @@ def check(file: StrPath, *, input: StrPath | None = None, data: StrPath | None =
         FilesError: With all mistakes in ``problems``.
     """
     given = options({"input": input, "data": data})
-    report = program.call(["check", str(file), *given, *settings(overrides)])
+    with wording_of(check).applied(overrides):
+        report = program.call(["check", place_of(file), *given, *settings(overrides)])
     warnings = problems_from(report.get("warnings", []))
     return Checked(report["kind"], warnings, tuple(report.get("replaced_columns", [])))
 
@@ -98,9 +103,10 @@ def plan(file: StrPath, *, data: StrPath | None = None, **overrides: object) -> 
     Raises:
         FilesError: With all mistakes in ``problems``.
     """
-    command = ["plan", str(file), *options({"data": data}), *settings(overrides)]
+    command = ["plan", place_of(file), *options({"data": data}), *settings(overrides)]
     # The first call is the one that reports errors as values.
-    job = program.call(command)
+    with wording_of(plan).applied(overrides):
+        job = program.call(command)
     return Plan(job, program.text(command), program.text([*command, "--format=svg"]))
 
 
@@ -135,7 +141,7 @@ def train(
         AnyflowError: See its subclasses.
     """
     job = _Job(file, output, data, device, threads, memory, timeout, overrides)
-    return job.run("train", {"seed": seed, "readers": readers})
+    return job.run(train, {"seed": seed, "readers": readers})
 
 
 def eval(
@@ -164,7 +170,7 @@ def eval(
     Raises:
         AnyflowError: See its subclasses.
     """
-    return _Job(file, output, data, device, threads, memory, timeout, overrides).run("eval", {})
+    return _Job(file, output, data, device, threads, memory, timeout, overrides).run(eval, {})
 
 
 def adopt(folder: StrPath, output: StrPath, *, variant: str | None = None, like: str | None = None) -> str:
@@ -183,7 +189,8 @@ def adopt(folder: StrPath, output: StrPath, *, variant: str | None = None, like:
         FilesError: The folder holds no model that Anyflow knows.
     """
     given = options({"output": output, "variant": variant, "like": like})
-    return program.call(["adopt", str(folder), *given])["model"]
+    with wording_of(adopt).applied():
+        return program.call(["adopt", place_of(folder), *given])["model"]
 
 
 def explain(key: str) -> str:

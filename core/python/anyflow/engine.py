@@ -2,19 +2,22 @@
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from anyflow import program
-from anyflow.arguments import StrPath, options, settings
-from anyflow.errors import FilesError
+from anyflow.arguments import options, settings
+from anyflow.call import Call
+from anyflow.errors import wrong
 from anyflow.following import Progress
 from anyflow.inputs import Data
 from anyflow.made import Made, Preview
+from anyflow.places import StrPath, absolute
 from anyflow.request import Request
-from anyflow.service import Call, Service
+from anyflow.runs import run as run_of_files
+from anyflow.service import Service
+from anyflow.wording import wording_of
 from anyflow.work import Run
 
 _Arguments = ParamSpec("_Arguments")
@@ -67,7 +70,8 @@ class Engine:
             run = engine.submit("pipeline.yaml", table)     # run.cancel(), run.result(), await run
 
     The engine runs in processes of its own. If it dies, for example in a plugin, the runs that are in it fail with an
-    exception, and the next run starts another one. Runs of several threads or tasks share the batches of the engine.
+    exception, and the next run starts another one. Runs of several threads or tasks share the batches of the engine. A
+    process that is forked leaves the engine to its parent: its own runs start another one.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:N``.
@@ -87,8 +91,9 @@ class Engine:
         batch_rows: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        given = {"device": device, "threads": threads, "memory": memory, "batch_rows": batch_rows, "timeout": timeout}
-        self._service = Service(options(given))
+        self._service = Service(
+            {"device": device, "threads": threads, "memory": memory, "batch_rows": batch_rows, "timeout": timeout}
+        )
 
     def __enter__(self) -> "Engine":
         self._service.start()
@@ -133,10 +138,11 @@ class Engine:
             overrides: Values in place of the file's, as for `anyflow.run`.
 
         Raises:
-            FilesError: Files or arguments are wrong; ``problems`` has file and line of each mistake. As all errors, it is
-                raised by whoever waits for the run.
+            FilesError: Files or arguments are wrong; ``problems`` has file and line of each mistake. Data without rows
+                counts. As all errors, it is raised by whoever waits for the run.
             PluginError: A plugin is wrong or crashed: ``death`` names it.
-            RunError: The run failed for another reason.
+            RunError: Every row failed: ``failed`` and ``first_failure`` say how many, and why. Or the run failed for
+                another reason.
             Cancelled: The run was cancelled.
         """
 
@@ -145,7 +151,7 @@ class Engine:
                 return _plan(pipeline, seed, overrides)
             if seed is not None or overrides:
                 text = "a loaded pipeline has its seed and its overrides; give them to load()"
-                raise FilesError({"code": "usage", "message": text, "exit_code": 2})
+                raise wrong("usage", text)
             return pipeline.plan
 
         return Run(self._service, Request(plan, data, rows, key, keep, progress, on_preview, preview_steps))
@@ -178,5 +184,12 @@ class Engine:
 
 def _plan(pipeline: StrPath, seed: int | None, overrides: Mapping[str, object]) -> Mapping[str, Any]:
     # The engine has another working directory.
-    file = os.path.abspath(pipeline)
-    return program.call(["plan", file, *options({"seed": seed}), *settings(overrides)])
+    command = ["plan", absolute(pipeline), *options({"seed": seed}), *settings(overrides)]
+    with wording_of(Engine.submit, _elsewhere()).applied(overrides):
+        return program.call(command)
+
+
+def _elsewhere() -> Mapping[str, str]:
+    """Arguments that `submit` lacks, with the functions that have them."""
+    files = dict.fromkeys(inspect.signature(run_of_files).parameters, "anyflow.run()")
+    return {**files, **dict.fromkeys(inspect.signature(Engine).parameters, "anyflow.Engine()")}

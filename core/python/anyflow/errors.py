@@ -1,7 +1,7 @@
 """Exceptions: what the programs report, with code, file, line and message."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 
@@ -35,6 +35,23 @@ class Death:
     log: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Failure:
+    """A row that failed."""
+
+    #: Its number, from 0.
+    row: int
+    row_key: str
+    #: The node that failed it.
+    node: str
+    code: str
+    #: Why it failed.
+    text: str
+
+    def __str__(self) -> str:
+        return f"row {self.row} failed in `{self.node}`: {self.text}"
+
+
 class AnyflowError(Exception):
     """A command failed. See the subclasses for who must act.
 
@@ -44,6 +61,8 @@ class AnyflowError(Exception):
 
     def __init__(self, report: Mapping[str, Any]) -> None:
         super().__init__(report)
+        #: What the program reported.
+        self.report: Mapping[str, Any] = report
         #: The stable code of the error.
         self.code: str = report["code"]
         #: What is wrong, what was found, and what to do.
@@ -54,6 +73,10 @@ class AnyflowError(Exception):
         self.problems: tuple[Problem, ...] = problems_from(report.get("errors", []))
         #: Set if the engine died.
         self.death: Death | None = _death_from(report.get("engine"))
+        #: How many rows failed, if they are why the run failed.
+        self.failed: int = report.get("failed", 0)
+        #: The first of them.
+        self.first_failure: Failure | None = Failure(**report["first_failure"]) if "first_failure" in report else None
 
     @property
     def file(self) -> str | None:
@@ -91,6 +114,24 @@ class Cancelled(AnyflowError):
 
     def __init__(self, report: Mapping[str, Any] | None = None) -> None:
         super().__init__(report or {"code": "cancelled", "message": "the run was cancelled", "exit_code": 1})
+
+
+def wrong(code: str, message: str) -> FilesError:
+    """The exception for files or arguments that are wrong."""
+    return FilesError({"code": code, "message": message, "exit_code": 2})
+
+
+def rows_failed(message: str, count: int, first: Mapping[str, Any]) -> RunError:
+    """The exception for a run that its failed rows ended.
+
+    Args:
+        message: What ended it.
+        count: How many rows failed.
+        first: The first of them, as the programs name it.
+    """
+    failure = {item.name: first[item.name] for item in fields(Failure)}
+    text = f"{message}; {Failure(**failure)}"
+    return RunError({"code": "run", "message": text, "exit_code": 1, "failed": count, "first_failure": failure})
 
 
 def error_from_report(report: Mapping[str, Any]) -> AnyflowError:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anyflow.optional import package
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -31,9 +33,7 @@ class Bar:
         self._tell = None if isinstance(shown, bool) else shown
         self._bar: Any = None
         if shown is True:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=total, desc=name, unit="row")
+            self._bar = package("tqdm.auto", "progress=True").tqdm(total=total, desc=name, unit="row")
         self._total = total
         self._nodes = max(1, len(nodes))
         self._complete = 0

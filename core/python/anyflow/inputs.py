@@ -2,20 +2,21 @@
 
 import itertools
 import os
-import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sequence, Sized
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from anyflow.arguments import StrPath
-from anyflow.errors import FilesError
-from anyflow.output import Output
+from anyflow.errors import FilesError, wrong
+from anyflow.folders import TemporaryFolder
+from anyflow.places import StrPath, place_of
+from anyflow.plain import fitted
 
+#: What messages call rows in memory.
+IN_MEMORY = "the data"
 #: Bytes of Arrow data per row group: what is held in memory at once, here and by a reader.
 _GROUP_BYTES = 32 << 20
 
@@ -53,77 +54,46 @@ def as_files(data: Data | None) -> Generator[list[str], None, None]:
 
     Raises:
         TypeError: The data is nothing that `Data` names.
+        FilesError: It is empty, or its batches have different columns.
     """
-    paths = _paths(data)
-    if paths is not None:
-        yield paths
+    places = [] if data is None else places_of(data)
+    if places is not None:
+        yield places
         return
-    with tempfile.TemporaryDirectory(prefix="anyflow-") as folder:
-        file = Path(folder) / "rows.parquet"
-        _write(_batches(data), file)
+    folder = TemporaryFolder()
+    try:
+        file = folder.path / "rows.parquet"
+        _write(fitted(batches_of(data)), file)
         yield [str(file)]
+    finally:
+        folder.remove()
 
 
-def as_tables(data: Data) -> Iterator[pa.Table]:
-    """The rows one piece after another, with the columns of the first one and without views.
+def places_of(data: Data) -> list[str] | None:
+    """The paths and addresses that the data is; ``None`` for rows in memory.
+
+    Raises:
+        FilesError: There are none, or one is wrong.
+    """
+    if isinstance(data, str | os.PathLike):
+        return [place_of(data)]
+    if not isinstance(data, Sequence) or not all(isinstance(one, str | os.PathLike) for one in data):
+        return None
+    if not data:
+        raise no_rows("an empty list of paths or record batches")
+    return [place_of(one) for one in cast("Sequence[StrPath]", data)]
+
+
+def batches_of(data: Any) -> Iterator[pa.RecordBatch]:
+    """The batches of rows in memory.
 
     Raises:
         TypeError: The data is nothing that `Data` names.
     """
-    opened = _opened(data)
-    batches = _batches(data) if opened is None else _at_least_one(opened.scanner().to_batches(), opened.schema)
-    schema: pa.Schema | None = None
-    for batch in batches:
-        schema = schema or _plain(batch.schema)
-        yield _table(batch, schema)
-
-
-def number_of_rows(data: Data) -> int | None:
-    """The number of rows, if it is known without reading them."""
-    opened = _opened(data)
-    if opened is not None:
-        return opened.count_rows()
-    if isinstance(data, ArrowStream | HuggingFaceDataset) and isinstance(data, Sized):
-        return len(data)
-    return None
-
-
-def _opened(data: Data) -> ds.Dataset | None:
-    """The Parquet files that the data names.
-
-    Raises:
-        FilesError: They cannot be read.
-    """
-    if isinstance(data, Output):
-        return data.to_dataset()
-    paths = _paths(data)
-    if paths is None:
-        return None
-    if len(paths) == 1 and (Path(paths[0]) / "manifest.json").is_file():
-        return Output(paths[0]).to_dataset()
-    try:
-        return ds.dataset(paths[0] if len(paths) == 1 else paths, format="parquet")
-    except (OSError, ValueError) as error:
-        text = f"{', '.join(paths)}: cannot be read ({error})"
-        raise FilesError({"code": "data.missing", "message": text, "exit_code": 2}) from error
-
-
-def _paths(data: Data | None) -> list[str] | None:
-    if data is None:
-        return []
-    if isinstance(data, str | os.PathLike):
-        return [os.fspath(data)]
-    if isinstance(data, Sequence) and all(isinstance(one, str | os.PathLike) for one in data):
-        return [os.fspath(one) for one in cast("Sequence[StrPath]", data)]
-    return None
-
-
-def _batches(data: Any) -> Iterator[pa.RecordBatch]:
     if isinstance(data, HuggingFaceDataset):
         yield from _embedded(data)
     elif isinstance(data, ArrowStream):
-        reader = pa.RecordBatchReader.from_stream(data)
-        yield from _at_least_one(reader, reader.schema)
+        yield from pa.RecordBatchReader.from_stream(data)
     elif isinstance(data, Iterable):
         for batch in cast("Iterable[Any]", data):
             if not isinstance(batch, pa.RecordBatch):
@@ -133,12 +103,13 @@ def _batches(data: Any) -> Iterator[pa.RecordBatch]:
         raise TypeError(f"expected paths, Arrow data, a dataset or record batches, found {type(data).__name__}")
 
 
-def _at_least_one(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    """The batches; without any, one without rows, which names the columns."""
-    batches = iter(batches)
-    first = next(batches, None)
-    yield pa.RecordBatch.from_pylist([], schema=schema) if first is None else first
-    yield from batches
+def no_rows(name: str) -> FilesError:
+    """The exception for data without rows, as the program words it.
+
+    Args:
+        name: What messages call the data.
+    """
+    return wrong("usage", f"there are no rows to run: {name} has 0")
 
 
 def _embedded(data: HuggingFaceDataset) -> Iterator[pa.RecordBatch]:
@@ -151,25 +122,22 @@ def _embedded(data: HuggingFaceDataset) -> Iterator[pa.RecordBatch]:
         yield from embed_table_storage(table).to_batches()
 
 
-def _write(batches: Iterator[pa.RecordBatch], file: Path) -> None:
+def _write(tables: Iterator[pa.Table], file: Path) -> None:
     """Writes the rows while they come, about `_GROUP_BYTES` of them at once."""
-    first = next(batches, None)
+    first = next(tables, None)
     if first is None:
-        raise TypeError("no record batch came, so the columns are unknown")
-    schema = _plain(first.schema)
-    with pq.ParquetWriter(file, schema, compression="zstd", compression_level=1) as writer:
-        for group in _groups(itertools.chain([first], batches), schema):
+        raise no_rows(IN_MEMORY)
+    with pq.ParquetWriter(file, first.schema, compression="zstd", compression_level=1) as writer:
+        for group in _groups(itertools.chain([first], tables)):
             table = pa.concat_tables(group)
             rows = max(1, _GROUP_BYTES * table.num_rows // max(1, table.nbytes))
             writer.write_table(table, row_group_size=rows)
 
 
-def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[list[pa.Table]]:
+def _groups(tables: Iterable[pa.Table]) -> Iterator[list[pa.Table]]:
     group: list[pa.Table] = []
     size = 0
-    for batch in batches:
-        # Only then is its size known: views have none.
-        table = _table(batch, schema)
+    for table in tables:
         group.append(table)
         size += table.nbytes
         if size >= _GROUP_BYTES:
@@ -177,16 +145,3 @@ def _groups(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[li
             group, size = [], 0
     if group:
         yield group
-
-
-def _table(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    table = pa.Table.from_batches([batch])
-    return table if table.schema.equals(schema) else table.select(schema.names).cast(schema)
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """The columns without the index of a pandas frame, and without views, which not every writer of Parquet takes."""
-    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    fields = [field.with_type(views.get(field.type, field.type)) for field in schema]
-    kept = [field for field in fields if not field.name.startswith("__index_level_")]
-    return pa.schema(kept, metadata=schema.metadata)

@@ -9,6 +9,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.ipc as ipc
 
+from anyflow.arguments import column_names
+from anyflow.optional import package
 from anyflow.rows import Rows, features_of
 
 if TYPE_CHECKING:
@@ -46,12 +48,12 @@ class Made(Rows):
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows as a table of pyarrow, without a copy."""
-        return self._table if columns is None else self._table.select(columns)
+        wanted = column_names(columns)
+        return self._table if wanted is None else self._table.select(wanted)
 
     def to_datasets(self) -> "datasets.Dataset":
         """The rows as a dataset of Hugging Face, with images, sounds and classes as its features."""
-        import datasets
-
+        datasets = package("datasets", "to_datasets()")
         return datasets.Dataset(self._table)
 
     def __len__(self) -> int:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from anyflow.optional import package
+
 #: The first bytes of formats. In RIFF and MP4 files the kind stands behind a length.
 _SIGNATURES = [
     (0, b"\x89PNG", "image/png"),
@@ -52,9 +54,7 @@ class Image(Media):
         """Decodes it with Pillow."""
         import io
 
-        import PIL.Image
-
-        return PIL.Image.open(io.BytesIO(self.data))
+        return package("PIL.Image", "to_pil()", "pillow").open(io.BytesIO(self.data))
 
     def _repr_html_(self) -> str:
         return f'<img src="{self._url()}" style="min-width: 6em; image-rendering: pixelated">'

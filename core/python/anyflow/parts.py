@@ -7,8 +7,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc as ipc
 
-from anyflow.errors import FilesError
-from anyflow.inputs import Data, as_tables
+from anyflow.arguments import column_names
+from anyflow.errors import wrong
+from anyflow.inputs import no_rows
+from anyflow.sources import Source
 
 #: Rows of a part: the engine names as many failed rows in an answer, and joins the rows of several parts to its batches.
 PART_ROWS = 256
@@ -34,35 +36,33 @@ class Part:
     table: pa.Table | None
 
 
-def parts_of(data: Data | None, rows: int | None) -> Iterator[Part]:
-    """The parts of the data, at least one.
+def parts_of(source: Source | None, rows: int | None) -> Iterator[Part]:
+    """The parts of the rows, at least one.
 
     Args:
-        data: The rows, ``None`` for a pipeline without inputs.
-        rows: Their number; with data, the maximum.
+        source: The rows, ``None`` for a pipeline without inputs.
+        rows: Their number; with a source, the maximum.
 
     Raises:
-        TypeError: The data is none.
+        FilesError: The source has no rows.
     """
-    if data is None:
+    if source is None:
         total = rows or 0
-        for first in range(0, max(total, 1), PART_ROWS):
+        for first in range(0, total, PART_ROWS):
             yield Part(first, min(PART_ROWS, total - first), None)
         return
     first = 0
-    last: pa.Table | None = None
-    for last in _regrouped(as_tables(data), rows):
-        yield Part(first, last.num_rows, last)
-        first += last.num_rows
-    if last is None:
-        raise TypeError("no record batch came, so the columns are unknown")
+    for table in _regrouped(source.tables, rows):
+        yield Part(first, table.num_rows, table)
+        first += table.num_rows
+    if first == 0:
+        raise no_rows(source.name)
 
 
 def _regrouped(tables: Iterator[pa.Table], most: int | None) -> Iterator[pa.Table]:
-    """Tables of `PART_ROWS` rows, the last one of fewer; a single empty one if there is no row."""
+    """Tables of `PART_ROWS` rows, the last one of fewer."""
     waiting: pa.Table | None = None
     left = most
-    given = 0
     for table in tables:
         table = table if left is None else table.slice(0, left)
         left = None if left is None else left - table.num_rows
@@ -71,11 +71,10 @@ def _regrouped(tables: Iterator[pa.Table], most: int | None) -> Iterator[pa.Tabl
         whole = waiting.num_rows - waiting.num_rows % step
         for at in range(0, whole, step):
             yield waiting.slice(at, step)
-        given += whole
         waiting = waiting.slice(whole)
         if left == 0:
             break
-    if waiting is not None and (waiting.num_rows or not given):
+    if waiting is not None and waiting.num_rows:
         yield waiting
 
 
@@ -94,10 +93,11 @@ class Columns:
 
     def __init__(self, plan: Mapping[str, Any], first: pa.Table, key: str | None, keep: Sequence[str] | None) -> None:
         names = first.column_names
+        keep = column_names(keep)
         for name in [*([key] if key is not None else []), *(keep or [])]:
             if name not in (*names, _EVERYTHING):
                 text = f"the rows have no column {name!r}; they have {', '.join(names)}"
-                raise FilesError({"code": "data.unknown-column", "message": text, "exit_code": 2})
+                raise wrong("data.unknown-column", text)
         read = {reading["column"] for reading in plan["inputs"].values()}
         #: The column of keys.
         self.key = _DEFAULT_KEY if key is None and _has_keys(first) else key
@@ -106,7 +106,7 @@ class Columns:
         if keep is None:
             kept = [name for name in names if name not in read or not _is_large(first, name)]
         else:
-            kept = names if _EVERYTHING in keep else list(keep)
+            kept = names if _EVERYTHING in keep else keep
         self._kept = [name for name in kept if name not in made]
 
     def read(self, table: pa.Table) -> pa.Buffer:

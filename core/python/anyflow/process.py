@@ -6,11 +6,11 @@ import socket
 import subprocess
 import tempfile
 import time
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 
 from anyflow.errors import AnyflowError, RunError
+from anyflow.folders import ending
 from anyflow.program import Running, failure
 
 #: Seconds in which an engine must answer its first call.
@@ -41,7 +41,9 @@ class EngineProcess:
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        self.close = weakref.finalize(self, _end, self._running, folder)
+        self.close = ending(self, _end, self._running, folder)
+        # The service ends it with the interpreter: before that, its calls could start another one.
+        self.close.atexit = False
 
     @property
     def is_alive(self) -> bool:
@@ -82,8 +84,9 @@ class EngineProcess:
 
 
 def closed() -> AnyflowError:
-    """The error of a call to an engine that its user has closed."""
-    return RunError({"code": "closed", "message": "the engine is closed", "exit_code": 1})
+    """The error of a call to an engine that its user has closed, maybe while the call was in it."""
+    text = "the engine is closed, and a run that was in it has ended without a result; use an engine that is open"
+    return RunError({"code": "closed", "message": text, "exit_code": 1})
 
 
 def _end(running: Running, folder: str) -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import subprocess
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -62,7 +63,8 @@ class Running:
 
     def __init__(self, arguments: Sequence[str], out: int | IO[Any], complaints: int | IO[Any]) -> None:
         # The program ends when the other end of its standard input is gone.
-        given, self._held = os.pipe()
+        given, held = os.pipe()
+        self._held: int | None = held
         try:
             self.process = subprocess.Popen(
                 [program(), "--end-with-caller", *arguments],
@@ -76,14 +78,30 @@ class Running:
                 start_new_session=True,
             )
         except BaseException:
-            os.close(self._held)
+            self.release()
             raise
         finally:
             os.close(given)
+        _held.add(self)
 
     def release(self) -> None:
-        """Ends the program if it still runs."""
-        os.close(self._held)
+        """Ends the program if it still runs and no other process holds it."""
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
+
+#: The programs that this process holds.
+_held: "weakref.WeakSet[Running]" = weakref.WeakSet()
+
+
+def _release_all() -> None:
+    for running in list(_held):
+        running.release()
+
+
+# The program must end with the process that started it, even if a fork of that process lives on.
+os.register_at_fork(after_in_child=_release_all)
 
 
 def call(arguments: Sequence[str]) -> Any:
@@ -111,7 +129,7 @@ def failure(code: int, out: str, complaints: str) -> AnyflowError:
     report = _parsed(out)
     if report is not None and "error" in report:
         return error_from_report(report["error"])
-    return error_from_report({"code": "usage", "message": _without_prefix(complaints), "exit_code": code})
+    return error_from_report({"code": "usage", "message": _bare(complaints), "exit_code": code})
 
 
 def text(arguments: Sequence[str]) -> str:
@@ -154,5 +172,7 @@ def _end(process: "subprocess.Popen[str]") -> None:
         process.communicate()
 
 
-def _without_prefix(complaints: str) -> str:
-    return complaints.strip().removeprefix("error: ") or "the program ended without a message"
+def _bare(complaints: str) -> str:
+    """The message, without what only helps at a command line."""
+    message = complaints.strip().removeprefix("error: ").partition("\n\nFor more information, try")[0]
+    return message or "the program ended without a message"

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anyflow.errors import FilesError
+from anyflow.arguments import count
+from anyflow.errors import wrong
 from anyflow.following import Progress
 from anyflow.inputs import Data
 from anyflow.made import Preview
@@ -28,8 +29,9 @@ class Request:
         """Checks that the number of rows follows from the data, or is given.
 
         Raises:
-            FilesError: It does not, or data is given to a pipeline that reads none.
+            FilesError: It does not, or data is given to a pipeline that reads none; a number is below 1.
         """
+        count("preview_steps", self.preview_steps)
         if self.data is None and plan["inputs"]:
             text = f"pipeline {plan['name']} reads rows; give it data"
         elif self.data is not None and not plan["inputs"]:
@@ -38,4 +40,4 @@ class Request:
             text = f"pipeline {plan['name']} has no inputs; give it a number of rows"
         else:
             return
-        raise FilesError({"code": "usage", "message": text, "exit_code": 2})
+        raise wrong("usage", text)

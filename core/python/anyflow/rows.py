@@ -3,12 +3,14 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import pyarrow as pa
 import pyarrow.dataset as ds
 
+from anyflow.arguments import column_names
 from anyflow.media import Audio, Image, Media, Video
+from anyflow.optional import package
 
 if TYPE_CHECKING:
     import datasets
@@ -50,20 +52,20 @@ class Rows(ABC):
     def to_batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The rows one batch after another, in bounded memory."""
         # A generator keeps this object, and so a temporary folder.
-        yield from self.to_dataset().scanner(columns=_list(columns), batch_size=1024, batch_readahead=1).to_batches()
+        yield from self.to_dataset().scanner(columns=column_names(columns), batch_size=1024, batch_readahead=1).to_batches()
 
     def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows as a table of pyarrow."""
-        return self.to_dataset().to_table(columns=_list(columns))
+        return self.to_dataset().to_table(columns=column_names(columns))
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> "pandas.DataFrame":
         """The rows as a frame of pandas; a file is a dictionary of ``bytes`` and ``path``."""
+        package("pandas", "to_pandas()")
         return self.to_table(columns).to_pandas()
 
     def to_polars(self, columns: Sequence[str] | None = None) -> "polars.DataFrame":
         """The rows as a frame of polars; a file is a struct of ``bytes`` and ``path``."""
-        import polars
-
+        polars = package("polars", "to_polars()")
         return polars.DataFrame(self.to_table(columns))
 
     @abstractmethod
@@ -85,20 +87,29 @@ class Rows(ABC):
             for row in batch.to_pylist():
                 yield _opened(row, media)
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """One row as a dictionary; a file is an `Image`, `Audio` or `Video`."""
-        at = range(len(self))[index]
-        return _opened(self.to_dataset().take(pa.array([at])).to_pylist()[0], self.media)
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        """One row as a dictionary, or a list of them for a slice; a file is an `Image`, `Audio` or `Video`."""
+        chosen = range(len(self))[index]
+        if isinstance(chosen, range):
+            return self._taken(chosen)
+        return self._taken([chosen])[0]
+
+    def _taken(self, numbers: Sequence[int]) -> list[dict[str, Any]]:
+        media = self.media
+        taken = self.to_dataset().take(pa.array(numbers, pa.int64()))
+        return [_opened(row, media) for row in taken.to_pylist()]
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
     """The features of `datasets` by column, as the metadata of a schema states them."""
     stated = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     return stated.get("info", {}).get("features", {})
-
-
-def _list(columns: Sequence[str] | None) -> list[str] | None:
-    return None if columns is None else list(columns)
 
 
 def _opened(row: dict[str, Any], media: Mapping[str, type[Media]]) -> dict[str, Any]:

@@ -1,17 +1,19 @@
 """Runs a pipeline over rows."""
 
-import inspect
-import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from anyflow import program
-from anyflow.arguments import StrPath, options, settings
-from anyflow.inputs import Data, as_files
-from anyflow.output import Output
+from anyflow import program, stores
+from anyflow.arguments import column_names, count, options, settings
+from anyflow.errors import RunError, rows_failed
+from anyflow.folders import TemporaryFolder
+from anyflow.inputs import IN_MEMORY, Data, as_files, places_of
+from anyflow.output import FAILURES, Output
+from anyflow.places import StrPath, place_of
+from anyflow.wording import wording_of
+
+#: Arguments that only runs in an engine have.
+_ELSEWHERE: Mapping[str, str] = {name: "Engine.run()" for name in ("progress", "on_preview", "preview_steps")}
 
 
 def run(
@@ -42,10 +44,11 @@ def run(
 
     Args:
         pipeline: The YAML file; `PIPELINES` is the folder of the shipped ones.
-        data: The rows: paths of Parquet files, anything with Arrow data (a table, a pandas or polars frame), a
+        data: The rows: paths or addresses of Parquet files, anything with Arrow data (a table, a pandas or polars frame), a
             ``datasets.Dataset``, or record batches one after another. Rows in memory are written to a temporary file.
             ``None`` for pipelines without inputs.
-        output: Folder for the rows. By default a temporary one, which is removed with the returned object.
+        output: Folder for the rows, or an address in a store. By default a temporary folder, which is removed with the
+            returned object.
         rows: Number of rows to generate; with ``data``, the maximum number of rows to read.
         where: Condition on columns, such as ``"label = 3 and not (score is null)"``.
         skip: Number of rows to pass over first.
@@ -65,18 +68,19 @@ def run(
             Python does not allow are given as ``**{"my-node.seed": 7}``.
 
     Raises:
-        FilesError: Files or arguments are wrong; ``problems`` has file and line of each mistake.
+        FilesError: Files or arguments are wrong; ``problems`` has file and line of each mistake. Data without rows counts.
         PluginError: A plugin is wrong or crashed.
-        RunError: The run failed for another reason.
+        RunError: Every row failed, or more than ``max_failures``: ``failed`` and ``first_failure`` say how many, and why.
+            Or the run failed for another reason.
     """
     given: dict[str, object] = {
-        "rows": rows,
+        "rows": count("rows", rows),
         "where": where,
         "skip": skip,
         "draws": draws,
         "seed": seed,
         "key": key,
-        "keep": None if keep is None else list(keep),
+        "keep": column_names(keep),
         "shard_rows": shard_rows,
         "file_size": file_size,
         "batch_rows": batch_rows,
@@ -86,15 +90,15 @@ def run(
         "memory": memory,
         "timeout": timeout,
     }
-    place = Path(tempfile.mkdtemp(prefix="anyflow-") if output is None else output)
+    folder = TemporaryFolder() if output is None else None
+    place = str(folder.path) if folder is not None else place_of(output or "")
     try:
-        with as_files(data) as files:
-            result = _call(pipeline, files, place, {**given, **overrides})
+        result = _run(pipeline, data, place, {**given, **overrides}, is_kept=folder is None)
     except BaseException:
-        if output is None:
-            shutil.rmtree(place, ignore_errors=True)
+        if folder is not None:
+            folder.remove()
         raise
-    return Output(place, result=result, is_temporary=output is None)
+    return Output(place, result=result, folder=folder)
 
 
 def run_share(
@@ -112,7 +116,7 @@ def run_share(
     Raises:
         AnyflowError: As `run`.
     """
-    return _call(pipeline, files, output, {"shards": share, **options})
+    return _call(pipeline, files, place_of(output), {"shards": share, **options}, {})
 
 
 def finish(output: StrPath) -> Output:
@@ -121,14 +125,41 @@ def finish(output: StrPath) -> Output:
     Raises:
         FilesError: Parts are missing, or are of different jobs.
     """
-    return Output(output, result=program.call(["finish", os.fspath(output)]))
+    place = place_of(output)
+    return Output(place, result=program.call(["finish", place]))
 
 
-def _call(pipeline: StrPath, files: Sequence[str], output: StrPath, given: Mapping[str, object]) -> Mapping[str, Any]:
+def _run(
+    pipeline: StrPath, data: Data | None, place: str, given: Mapping[str, object], *, is_kept: bool
+) -> Mapping[str, Any]:
+    is_memory = data is not None and places_of(data) is None
+    with as_files(data) as files:
+        called = dict.fromkeys(files, IN_MEMORY) if is_memory else {}
+        try:
+            return _call(pipeline, files, place, given, called)
+        except RunError as error:
+            # The file that it names may go with this call.
+            raise _with_failures(error, place, is_kept) from None
+
+
+def _with_failures(error: RunError, place: str, is_kept: bool) -> RunError:
+    """The error with the first failed row, if failed rows are why."""
+    if FAILURES not in error.message:
+        return error
+    failures = (stores.place(place) / FAILURES).read_table()
+    message = error.message if is_kept else error.message.partition(";")[0]
+    return rows_failed(message, failures.num_rows, failures.slice(0, 1).to_pylist()[0])
+
+
+def _call(
+    pipeline: StrPath, files: Sequence[str], place: str, given: Mapping[str, object], called: Mapping[str, str]
+) -> Mapping[str, Any]:
     """Runs the command; what is no option of `run` is an override."""
-    known = {"shards", *inspect.signature(run).parameters}
+    wording = wording_of(run, _ELSEWHERE)
+    known = {"shards", *wording.arguments}
     chosen: dict[str, Any] = {name: value for name, value in given.items() if name in known}
     overrides = {name: value for name, value in given.items() if name not in known}
     inputs = [f"--input={file}" for file in files]
-    command = ["run", os.fspath(pipeline), *inputs, f"--output={os.fspath(output)}"]
-    return program.call([*command, *options(chosen), *settings(overrides)])
+    command = ["run", place_of(pipeline), *inputs, f"--output={place}"]
+    with wording.applied(overrides, called):
+        return program.call([*command, *options(chosen), *settings(overrides)])

@@ -1,47 +1,35 @@
-"""Calls to an engine that stays."""
+"""Keeps an engine running."""
 
-import contextlib
-import socket
+import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import weakref
+from collections.abc import Mapping
 
-import pyarrow as pa
-
-from anyflow.errors import AnyflowError, Cancelled, error_from_report
-from anyflow.frames import Frames
+from anyflow.arguments import Option, options
 from anyflow.process import EngineProcess, closed
-
-#: Who must act -> the exit code that a command would have.
-_FAULTS: Mapping[str, int] = {"run": 1, "user": 2, "plugin": 3, "internal": 1}
-
-#: Hears an event with the bytes that follow it.
-Heard = Callable[[Mapping[str, Any], pa.Buffer | None], None]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The end of a call."""
-
-    #: Its figures.
-    result: Mapping[str, Any]
-    #: Rows as an Arrow stream.
-    rows: pa.Buffer | None
+from anyflow.wording import Wording
 
 
 class Service:
     """Keeps an engine running: one that died is started again for the next call.
 
     Args:
-        options: Those of the program.
+        given: The arguments of the engine, which are options of the program.
     """
 
-    def __init__(self, options: Sequence[str]) -> None:
-        self._options = list(options)
+    def __init__(self, given: Mapping[str, Option]) -> None:
+        self._options = options(given)
+        #: Words the errors of the program.
+        self.wording = Wording(list(given), {})
         self._lock = threading.Lock()
         self._process: EngineProcess | None = None
         self._is_closed = False
+        _services.add(self)
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the engine must not run any more."""
+        return self._is_closed
 
     def start(self) -> EngineProcess:
         """The engine, which may have to be started.
@@ -66,79 +54,27 @@ class Service:
             if self._process is not None:
                 self._process.close()
 
-
-class Call:
-    """A call, which can be cancelled from another thread."""
-
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def forget(self) -> None:
+        """Leaves the engine to the process from which this one was forked: the next call starts another one."""
+        # A thread that this process does not have may hold the lock.
         self._lock = threading.Lock()
-        self._stream: socket.socket | None = None
-        self._is_cancelled = False
-
-    def make(
-        self, version: int, request: Mapping[str, Any], heard: Heard | None = None, rows: pa.Buffer | None = None
-    ) -> Answer:
-        """Sends a request and waits for the answer.
-
-        Args:
-            version: Of the protocol.
-            request: The request.
-            heard: Called with the events before the last one.
-            rows: The bytes that follow the request.
-
-        Raises:
-            AnyflowError: The engine refused or failed the request, or died.
-            Cancelled: By `cancel`.
-        """
-        process = self._service.start()
-        stream = process.connect()
-        try:
-            with self._lock:
-                self._stream = stream
-            self._refuse_if_cancelled()
-            return _answer(Frames(stream, version), request, heard, rows)
-        except OSError as lost:
-            self._refuse_if_cancelled()
-            raise process.ending() from lost
-        except AnyflowError:
-            # The engine reports the end of its client as an error.
-            self._refuse_if_cancelled()
-            raise
-        finally:
-            with self._lock:
-                self._stream = None
-            stream.close()
-
-    def cancel(self) -> None:
-        """Closes the connection: the rows leave the engine before their next step."""
-        with self._lock, contextlib.suppress(OSError):
-            self._is_cancelled = True
-            if self._stream is not None:
-                self._stream.shutdown(socket.SHUT_RDWR)
-
-    def _refuse_if_cancelled(self) -> None:
-        if self._is_cancelled:
-            raise Cancelled()
+        self._process = None
 
 
-def _answer(frames: Frames, request: Mapping[str, Any], heard: Heard | None, rows: pa.Buffer | None) -> Answer:
-    # An engine that refuses a request reads no rows, and says why.
-    with contextlib.suppress(OSError):
-        frames.write(request, rows)
-    made: pa.Buffer | None = None
-    while True:
-        event = frames.read()
-        attached = frames.attached(event["bytes"]) if event["event"] in ("rows", "preview") else None
-        match event["event"]:
-            case "done":
-                return Answer(event["result"], made)
-            case "failed":
-                fault = event["fault"]
-                raise error_from_report({"code": fault, "message": event["text"], "exit_code": _FAULTS.get(fault, 1)})
-            case "rows":
-                made = attached
-            case _ if heard is not None:
-                heard(event, attached)
-            case _:
-                pass
+#: The services of this process.
+_services: "weakref.WeakSet[Service]" = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for service in list(_services):
+        service.close()
+
+
+def _forget_all() -> None:
+    for service in list(_services):
+        service.forget()
+
+
+# With the interpreter. `atexit` would call it too late: finalizers do nothing once their own turn at the end is over.
+weakref.finalize(_services, _close_all)
+os.register_at_fork(after_in_child=_forget_all)

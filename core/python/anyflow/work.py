@@ -2,23 +2,27 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from anyflow.errors import Cancelled
+from anyflow.arguments import count
+from anyflow.background import started
+from anyflow.call import Call
+from anyflow.errors import Cancelled, RunError, rows_failed
 from anyflow.following import Bar
-from anyflow.inputs import number_of_rows
 from anyflow.made import Made, joined, opened, previewed
 from anyflow.parts import Columns, Part, parts_of
 from anyflow.request import Request
-from anyflow.service import Call, Service
+from anyflow.service import Service
+from anyflow.sources import Source, source_of
 
 #: Parts in the engine at a time.
 _MOST_PARTS = 4
@@ -41,21 +45,23 @@ class Run:
     def __init__(self, service: Service, request: Request) -> None:
         self._service = service
         self._request = request
-        self._future: Future[Made] = Future()
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._calls: list[Call] = []
         self._is_cancelled = False
         self._telling = threading.Lock()
-        threading.Thread(target=self._work, name="anyflow-run", daemon=True).start()
+        self._future = started("anyflow-run", self._run)
 
     def result(self, timeout: float | None = None) -> Made:
         """Waits for the rows. An interrupt (Ctrl-C) cancels the run.
 
         Raises:
             AnyflowError: The run failed; see the subclasses.
+            RunError: It goes on in another process, from which this one was forked.
             Cancelled: By `cancel`.
             TimeoutError: The rows take longer than ``timeout`` seconds. They go on.
         """
+        self._refuse_if_forked()
         try:
             return self._future.result(timeout)
         except KeyboardInterrupt:
@@ -63,7 +69,12 @@ class Run:
             raise
 
     def cancel(self) -> None:
-        """Cancels the run: its rows leave the engine before their next step. A run that is done stays so."""
+        """Cancels the run: its rows leave the engine before their next step. A run that is done stays so.
+
+        A run of the process from which this one was forked goes on there.
+        """
+        if os.getpid() != self._process:
+            return
         with self._lock:
             self._is_cancelled = True
             for call in self._calls:
@@ -77,6 +88,7 @@ class Run:
         return self._awaited().__await__()
 
     async def _awaited(self) -> Made:
+        self._refuse_if_forked()
         loop, ended = asyncio.get_running_loop(), asyncio.Event()
 
         def tell(_: Future[Made]) -> None:
@@ -92,46 +104,49 @@ class Run:
             raise
         return self._future.result()
 
-    def _work(self) -> None:
-        try:
-            self._future.set_result(self._run())
-        except BaseException as error:
-            self._future.set_exception(error)
+    def _refuse_if_forked(self) -> None:
+        if os.getpid() != self._process and not self._future.done():
+            text = f"the run belongs to process {self._process}, from which this one was forked; submit it here"
+            raise RunError({"code": "forked", "message": text, "exit_code": 1})
 
     def _run(self) -> Made:
         request = self._request
         plan = request.plan()
         request.check(plan)
-        started = time.perf_counter()
-        known = request.rows if request.data is None else number_of_rows(request.data)
-        total = known if known is None or request.rows is None else min(known, request.rows)
+        limit = count("rows", request.rows)
+        begun = time.perf_counter()
+        source = None if request.data is None else source_of(request.data)
+        known = limit if source is None else source.rows
+        total = known if known is None or limit is None else min(known, limit)
         nodes = [step["node"] for step in plan["steps"] if step["op"] == "diffuse"]
         with Bar(request.progress, plan["name"], total, nodes) as bar:
-            done = self._parts(plan, bar)
+            done = self._parts(plan, source, limit, bar)
         failures = [failure for part in done for failure in part.failures]
         table = pa.concat_tables(part.table for part in done)
-        seconds = time.perf_counter() - started
+        if table.num_rows == 0:
+            raise rows_failed(f"none of the {len(failures)} rows succeeded", len(failures), failures[0])
+        seconds = time.perf_counter() - begun
         return Made(table, failures, {"rows": table.num_rows, "failed": len(failures), "seconds": seconds})
 
-    def _parts(self, plan: Mapping[str, Any], bar: Bar) -> list[_Done]:
+    def _parts(self, plan: Mapping[str, Any], source: Source | None, limit: int | None, bar: Bar) -> list[_Done]:
         """Runs the parts, in order."""
         request = self._request
         done: list[_Done] = []
         waiting: deque[Future[_Done]] = deque()
         columns: Columns | None = None
-        with ThreadPoolExecutor(_MOST_PARTS, "anyflow-part") as pool:
-            try:
-                for part in parts_of(request.data, request.rows):
-                    if part.table is not None and columns is None:
-                        columns = Columns(plan, part.table, request.key, request.keep)
-                    if len(waiting) == _MOST_PARTS:
-                        done.append(waiting.popleft().result())
-                    waiting.append(pool.submit(self._part, plan, columns, part, bar))
-                done.extend(future.result() for future in waiting)
-            except BaseException:
-                # The other parts are of no use.
-                self.cancel()
-                raise
+        try:
+            for part in parts_of(source, limit):
+                if part.table is not None and columns is None:
+                    columns = Columns(plan, part.table, request.key, request.keep)
+                if len(waiting) == _MOST_PARTS:
+                    done.append(waiting.popleft().result())
+                waiting.append(started("anyflow-part", self._part, plan, columns, part, bar))
+            done.extend(future.result() for future in waiting)
+        except BaseException:
+            # The other parts are of no use, and tell nobody anything once the run has ended.
+            self.cancel()
+            wait(waiting)
+            raise
         return done
 
     def _part(self, plan: Mapping[str, Any], columns: Columns | None, part: Part, bar: Bar) -> _Done:

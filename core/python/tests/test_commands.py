@@ -1,14 +1,43 @@
 """The other commands, and the command line."""
 
 import json
+import struct
 import subprocess
 import sys
 import unittest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyflow
+from benches.throughput import make
 from project import NUMBERS, copied, variable
+
+
+#: An evaluation of the model of `benches.throughput`: its label is right if it is the row's.
+EVALUATION = """anyflow: 1
+name: vectors
+model: model.yaml
+sources: {digits: rows.parquet}
+data: {class: digits.label, columns: {label: digits.label}}
+judges: {label: {score: label/one-hot}}
+sampler: {kind: ddim, steps: 2}
+rows: 8
+seeds: [1]
+tasks: {all: {generate: [label]}}
+"""
+#: The files of published models, as the Rust tests have them.
+PUBLISHED = Path(__file__).parents[3] / "tests/corpus/published"
+
+
+def write_published(name: str, folder: Path) -> None:
+    """Writes the folder of a published model, with a file of two numbers for its weights."""
+    head = json.dumps({"a": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}).encode()
+    weights = struct.pack("<Q", len(head)) + head + bytes(4)
+    for file, content in json.loads((PUBLISHED / f"{name}.json").read_text()).items():
+        text = content if isinstance(content, str) else json.dumps(content)
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(weights if text == "weights" else text.encode())
 
 
 class Commands(unittest.TestCase):
@@ -36,6 +65,26 @@ class Commands(unittest.TestCase):
             self.assertTrue(first.result)
             again = anyflow.train(project / "train.yaml", project / "made", threads=1, diffusion__steps=4)
             self.assertEqual(again.path, project / "made")
+
+    def test_eval(self) -> None:
+        with TemporaryDirectory() as folder:
+            make(Path(folder), 100)
+            (Path(folder) / "eval.yaml").write_text(EVALUATION)
+            done = anyflow.eval(Path(folder) / "eval.yaml", Path(folder) / "figures", threads=1, rows=6)
+            self.assertEqual(done.path, Path(folder) / "figures")
+            self.assertEqual(done.result, json.loads((done.path / "eval.json").read_text()))
+            with self.assertRaises(anyflow.FilesError) as caught:
+                anyflow.eval(Path(folder) / "eval.yaml", Path(folder) / "figures", thread=1)
+            self.assertIn("did you mean the argument `threads`?", str(caught.exception))
+
+    def test_adopt_writes_the_shipped_model_file(self) -> None:
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            write_published("taesd", folder / "weights/taesd")
+            text = anyflow.adopt(folder / "weights/taesd", folder / "taesd.yaml")
+            self.assertEqual(text, (folder / "taesd.yaml").read_text())
+            self.assertEqual(text, (anyflow.PIPELINES / "pretrained/taesd.yaml").read_text())
+            self.assertEqual(anyflow.check(folder / "taesd.yaml").kind, "model")
 
     def test_adopt_refuses_a_folder_without_a_model(self) -> None:
         with copied() as project, self.assertRaises(anyflow.FilesError) as caught:

@@ -6,9 +6,12 @@ import subprocess
 import sys
 import time
 import unittest
+from typing import Any
 
 import anyflow
+import pyarrow as pa
 import pyarrow.parquet as pq
+from anyflow.optional import package
 from project import NUMBERS, copied, processes_with, variable
 
 MODEL = """anyflow: 1
@@ -66,7 +69,61 @@ class Errors(unittest.TestCase):
         with self.assertRaises(anyflow.FilesError) as caught:
             anyflow.run(NUMBERS / "pipeline.yaml", NUMBERS / "rows.parquet", shard_rows=0)
         self.assertEqual(caught.exception.code, "usage")
-        self.assertIn("--shard-rows", str(caught.exception))
+        self.assertIn("`shard_rows`", str(caught.exception))
+
+    def test_a_name_that_is_no_argument_is_told_with_the_right_one(self) -> None:
+        cases: list[tuple[dict[str, Any], str, str]] = [
+            ({"thread": 1}, "did you mean the argument `threads`?", "`threads` is an argument of anyflow.Engine()"),
+            ({"row": 1}, "did you mean the argument `rows`?", "did you mean the argument `rows`?"),
+            ({"progress": True}, "`progress` is an argument of Engine.run()", ""),
+            ({"threads": 1}, "", "is an argument of anyflow.Engine()"),
+            ({"where": "label = 1"}, "", "is an argument of anyflow.run()"),
+        ]
+        with anyflow.Engine(threads=1) as engine:
+            for given, in_files, in_engine in cases:
+                for run, said in ((anyflow.run, in_files), (engine.run, in_engine)):
+                    if said:
+                        with self.subTest(given), self.assertRaises(anyflow.FilesError) as caught:
+                            run(NUMBERS / "pipeline.yaml", NUMBERS / "rows.parquet", **given)
+                        self.assertIn(said, str(caught.exception))
+
+    def test_messages_speak_of_arguments(self) -> None:
+        data = pq.read_table(NUMBERS / "rows.parquet")
+        cases: list[tuple[str, dict[str, Any]]] = [
+            ("invalid value 'much' for `memory`", {"memory": "much"}),
+            ("no rows that `where` and `skip` select: the data", {"where": "label = 7"}),
+            ("the data: no column `absent`", {"key": "absent"}),
+            ("overrides:1:", {"joint__sampler__step": 4}),
+            ("rows is -1", {"rows": -1}),
+            ("rows is 0", {"rows": 0}),
+            ("rows is 1.5", {"rows": 1.5}),
+        ]
+        for said, given in cases:
+            with self.subTest(given), self.assertRaises(anyflow.FilesError) as caught:
+                anyflow.run(NUMBERS / "pipeline.yaml", data, **given)
+            self.assertIn(said, str(caught.exception))
+            self.assertNotIn("--", str(caught.exception))
+            self.assertNotIn("anyflow-", str(caught.exception), "no temporary folder")
+        with self.assertRaises(anyflow.FilesError) as caught:
+            anyflow.run(NUMBERS / "pipeline.yaml")
+        self.assertIn("with `data`", str(caught.exception))
+
+    def test_numbers_below_one_are_refused_by_an_engine(self) -> None:
+        joint = anyflow.PIPELINES / "mld/joint.yaml"
+        with anyflow.Engine(threads=1) as engine:
+            numbers: list[dict[str, Any]] = [{"rows": -1}, {"rows": 0}, {"rows": 1, "preview_steps": 0}]
+            for given in numbers:
+                for pipeline, data in ((joint, None), (NUMBERS / "pipeline.yaml", NUMBERS / "rows.parquet")):
+                    with self.subTest(given), self.assertRaises(anyflow.FilesError) as caught:
+                        engine.run(pipeline, data, **given)
+                    self.assertIn("at least 1", str(caught.exception))
+
+    def test_a_missing_package_is_named(self) -> None:
+        with self.assertRaises(anyflow.AnyflowError) as caught:
+            package("no_such_package.part", "progress=True")
+        self.assertEqual(caught.exception.code, "package")
+        self.assertIn("progress=True needs the package no_such_package", str(caught.exception))
+        self.assertIn("pip install no_such_package", str(caught.exception))
 
     def test_errors_travel_between_processes(self) -> None:
         with self.assertRaises(anyflow.FilesError) as caught:
@@ -79,6 +136,36 @@ class Errors(unittest.TestCase):
         with variable("ANYFLOW_PROGRAM", "/no/such/program"), self.assertRaises(anyflow.AnyflowError) as caught:
             anyflow.doctor()
         self.assertIn("ANYFLOW_PROGRAM", str(caught.exception))
+
+
+class FailedRows(unittest.TestCase):
+    """A run whose rows all failed, or too many of them, is an error that says why, wherever its output was."""
+
+    def check_failure(self, error: anyflow.RunError, failed: int, row: int) -> None:
+        for one in (error, pickle.loads(pickle.dumps(error))):
+            first = one.first_failure
+            assert first is not None
+            self.assertEqual((one.code, one.exit_code, one.failed), ("run", 1, failed))
+            self.assertEqual((first.row, first.node, first.code), (row, "within", "module"))
+            self.assertIn(f"row {row} failed in `within`: {first.text}", str(one))
+
+    def test_all_of_them(self) -> None:
+        data = pa.table({"value": [float("nan")] * 3})
+        with anyflow.Engine(threads=1) as engine:
+            for run in (anyflow.run, engine.run):
+                with self.assertRaises(anyflow.RunError) as caught:
+                    run(NUMBERS / "pipeline.yaml", data)
+                self.check_failure(caught.exception, 3, 0)
+                self.assertTrue(str(caught.exception).startswith("none of the 3 rows succeeded; row 0"), caught.exception)
+
+    def test_too_many(self) -> None:
+        data = pa.table({"value": [1.0, float("nan"), 2.0]})
+        with copied() as project:
+            for output in (None, project / "out"):
+                with self.assertRaises(anyflow.RunError) as caught:
+                    anyflow.run(NUMBERS / "pipeline.yaml", data, output, max_failures=0)
+                self.check_failure(caught.exception, 1, 1)
+                self.assertEqual("failures.parquet" in str(caught.exception), output is not None)
 
 
 class Crashes(unittest.TestCase):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -46,9 +47,48 @@ class Inputs(Case):
         self.check(anyflow.run(NUMBERS / "pipeline.yaml", rows(), **SAME))
 
     def test_other_things_are_refused(self) -> None:
-        for wrong in (7, [7], [], [b"bytes"]):
-            with self.subTest(wrong), self.assertRaises((TypeError, anyflow.FilesError)):
+        for wrong in (7, [7], [b"bytes"]):
+            with self.subTest(wrong), self.assertRaises(TypeError):
                 anyflow.run(NUMBERS / "pipeline.yaml", wrong)  # pyright: ignore[reportArgumentType]
+
+
+class Batches(unittest.TestCase):
+    """A run of files and an engine refuse the same data, in the same words."""
+
+    def refused(self, data: Callable[[], Any]) -> str:
+        messages: set[str] = set()
+        with anyflow.Engine(threads=1) as engine:
+            for run in (anyflow.run, engine.run):
+                with self.assertRaises(anyflow.FilesError) as caught:
+                    run(NUMBERS / "pipeline.yaml", data())
+                messages.add(str(caught.exception))
+        self.assertEqual(len(messages), 1, messages)
+        return messages.pop()
+
+    def test_data_without_rows(self) -> None:
+        empty = rows().slice(0, 0)
+        for data in ([], empty, iter([]), empty.to_batches(), pa.RecordBatchReader.from_stream(empty)):
+            with self.subTest(data):
+                self.assertIn("there are no rows to run", self.refused(lambda data=data: data))
+
+    def test_batches_with_other_columns(self) -> None:
+        first = pa.RecordBatch.from_pydict({"value": [1.0], "label": [1]})
+        cases: list[tuple[Any, list[str]]] = [
+            ({"value": [1.0], "label": [1], "more": [2]}, ["batch 1", "it has 'more' besides"]),
+            ({"label": [1]}, ["batch 1", "it lacks 'value'", "give every batch value (double), label (int64)"]),
+            ({"value": ["one"], "label": [1]}, ["batch 1", "'value' is string"]),
+        ]
+        for second, said in cases:
+            with self.subTest(second):
+                batches = [first, pa.RecordBatch.from_pydict(second)]
+                message = self.refused(lambda batches=batches: iter(batches))
+                for part in said:
+                    self.assertIn(part, message)
+
+    def test_the_order_of_columns_may_differ(self) -> None:
+        batches = [pa.RecordBatch.from_pydict(one) for one in ({"value": [1.0], "a": [1]}, {"a": [2], "value": [2.0]})]
+        made = anyflow.run(NUMBERS / "pipeline.yaml", batches, **SAME).to_table()
+        self.assertEqual(made["a"].to_pylist(), [1, 2])
 
 
 @needs("pandas")
@@ -76,6 +116,36 @@ class Polars(Case):
         made = anyflow.run(NUMBERS / "pipeline.yaml", frame, **SAME).to_table()
         self.assertEqual(made["word"].to_pylist(), ["one", "two"])
         self.assertEqual(made["code"].to_pylist(), [b"1", None])
+
+    def test_text_within_other_types(self) -> None:
+        import polars
+
+        columns: dict[str, Any] = {
+            "texts": [["a", "b"], None],
+            "deep": [[["c"], []], [[]]],
+            "pair": polars.Series([["d", "e"], ["f", "g"]], dtype=polars.Array(polars.String, 2)),
+            "struct": [{"text": "h", "code": b"i"}, {"text": None, "code": b""}],
+            "structs": [[{"text": "j"}], []],
+            "kind": polars.Series(["k", "l"], dtype=polars.Categorical),
+            "kinds": polars.Series([["m"], ["n", "m"]], dtype=polars.List(polars.Categorical)),
+            "level": polars.Series(["o", "p"], dtype=polars.Enum(["o", "p"])),
+        }
+        frame = polars.DataFrame({"value": [1.0, 2.0], **columns})
+        expected = pa.table(frame).to_pydict()
+        with anyflow.Engine(threads=1) as engine:
+            for run in (anyflow.run, engine.run):
+                made = run(NUMBERS / "pipeline.yaml", frame).to_table()
+                for name in columns:
+                    self.assertEqual(made[name].to_pylist(), expected[name], name)
+
+    def test_files_in_a_frame(self) -> None:
+        made = anyflow.run(anyflow.PIPELINES / "mld/joint.yaml", rows=2, threads=1, joint__sampler__steps=2)
+        speak = anyflow.PIPELINES / "mld/image-to-audio.yaml"
+        with anyflow.Engine(threads=1) as engine:
+            for run in (anyflow.run, engine.run):
+                spoken = run(speak, made.to_polars(), joint__sampler__steps=2)
+                direct = run(speak, made, joint__sampler__steps=2)
+                self.assertEqual(spoken.to_table().to_pylist(), direct.to_table().to_pylist())
 
 
 @needs("datasets")

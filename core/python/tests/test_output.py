@@ -46,6 +46,21 @@ class Outputs(unittest.TestCase):
         self.assertEqual(made[-1], list(made)[2])
         self.assertRaises(IndexError, lambda: made[3])
 
+    def test_a_slice_is_a_list_of_rows(self) -> None:
+        made, rows = digits(), list(digits())
+        for chosen in (slice(2), slice(-2, None), slice(None, None, -1), slice(1, 1), slice(9)):
+            self.assertEqual(made[chosen], rows[chosen])
+        self.assertEqual(anyflow.Made(made.to_table())[1:], rows[1:])
+
+    def test_one_column_may_be_a_text(self) -> None:
+        self.assertEqual(digits().to_table("text").column_names, ["text"])
+        self.assertEqual(anyflow.Made(digits().to_table()).to_table("text").column_names, ["text"])
+        rows = NUMBERS / "rows.parquet"
+        with anyflow.Engine(threads=1) as engine:
+            for run in (anyflow.run, engine.run):
+                made = run(NUMBERS / "pipeline.yaml", rows, keep="label").to_table()
+                self.assertEqual(made.column_names, ["label", "value", "made"])
+
     def test_a_table_from_the_arrow_interface(self) -> None:
         made = digits()
         self.assertTrue(pa.table(made).equals(made.to_table()))

@@ -18,6 +18,7 @@ import anyflow.ray
 import pyarrow as pa
 import pyarrow.parquet as pq
 from project import children_of, needs, processes_with
+from store import put, store
 
 #: Draws and speaks a digit; the noise of a row makes each another.
 PIPELINE = anyflow.PIPELINES / "mld/label-to-image-audio.yaml"
@@ -50,6 +51,19 @@ class Batches(unittest.TestCase):
             made = mapped(pa.table({"id": [0, 1], "label": [7, 10]}))
         self.assertEqual(made["id"].to_pylist(), [0])
 
+    def test_batches_without_a_good_row_are_tables_without_rows(self) -> None:
+        mapped = anyflow.ray.Anyflow(PIPELINE, max_failures=9, **OPTIONS)
+        good = mapped(rows(1))
+        with self.assertWarnsRegex(UserWarning, "2 of 2 rows failed"):
+            bad = mapped(pa.table({"id": [0, 1], "label": [10, 11]}))
+        for made in (bad, mapped(rows(1).slice(1)), anyflow.ray.Anyflow(PIPELINE, where="label = 7", **OPTIONS)(rows(2))):
+            self.assertEqual(made.num_rows, 0)
+            self.assertTrue(made.schema.equals(good.schema, check_metadata=True))
+
+    def test_too_many_failures_are_an_error(self) -> None:
+        with self.assertRaises(anyflow.RunError):
+            anyflow.ray.Anyflow(PIPELINE, max_failures=0, **OPTIONS)(pa.table({"id": [0, 1], "label": [7, 10]}))
+
 
 @contextlib.contextmanager
 def cluster() -> Generator[None, None, None]:
@@ -58,7 +72,7 @@ def cluster() -> Generator[None, None, None]:
 
     # A busy machine starves workers, which otherwise run at a low priority.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    named = ("ANYFLOW_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
+    named = ("ANYFLOW_", "AWS_", "PYTHONPATH", "LIBTORCH", "OMP_", "MKL_")
     variables = {name: value for name, value in os.environ.items() if name.startswith(named)}
     ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": variables})
     try:
@@ -84,6 +98,11 @@ class Cluster(unittest.TestCase):
                 concurrency=2,
             )
             made = pa.concat_tables(mapped.iter_batches(batch_size=None, batch_format="pyarrow")).sort_by("id")
+            # A bad row, in a batch of its own, does not end the dataset.
+            bad = pa.table({"id": [0, 1, 2], "label": [1, 10, 1]})
+            alone = anyflow.ray.Anyflow(PIPELINE, **OPTIONS)
+            survived = ray.data.from_arrow(bad).map_batches(alone, batch_format="pyarrow", batch_size=1).take_all()
+        self.assertEqual(sorted(row["id"] for row in survived), [0, 2])
         whole = anyflow.run(PIPELINE, rows(32), shard_rows=8, **OPTIONS).to_table()
         self.assertEqual(made.schema.names, whole.schema.names)
         self.assertTrue(made.equals(whole), "byte for byte")
@@ -108,7 +127,7 @@ class Jobs(unittest.TestCase):
             self.assertEqual(spared, 0, "the job ends before all workers are killed")
             self.assertEqual(made.to_table()["id"].to_pylist(), list(range(64 * self.KILLS)))
             self.assertEqual(made.failures.num_rows, 0)
-            ours, theirs = ([file.read_bytes() for file in output.files] for output in (made, expected))
+            ours, theirs = ([Path(file).read_bytes() for file in output.files] for output in (made, expected))
             self.assertTrue(ours == theirs, "the files of both are the same, byte for byte")
             again = anyflow.ray.run_job(PIPELINE, data, out, parts=self.KILLS + 3, **options)
             self.assertEqual(len(again), len(made))
@@ -117,6 +136,31 @@ class Jobs(unittest.TestCase):
         with TemporaryDirectory() as folder, cluster(), self.assertRaises(anyflow.FilesError) as caught:
             anyflow.ray.run_job(PIPELINE, Path(folder) / "absent.parquet", Path(folder) / "out", parts=2)
         self.assertIn("absent.parquet", str(caught.exception))
+
+    def test_a_worker_that_dies_without_a_retry_is_an_error_of_the_run(self) -> None:
+        with TemporaryDirectory() as folder, cluster():
+            data, out = Path(folder) / "rows.parquet", Path(folder) / "out"
+            pq.write_table(rows(64), data)
+            killer = Killer(2, out)
+            with self.assertRaises(anyflow.RunError) as caught:
+                anyflow.ray.run_job(PIPELINE, data, out, parts=2, retries=0, shard_rows=4, **OPTIONS)
+            killer.end()
+            self.assertEqual(caught.exception.code, "ray")
+            self.assertIn("the same call goes on", str(caught.exception))
+            self.assertEqual(len(anyflow.ray.run_job(PIPELINE, data, out, parts=2, shard_rows=4, **OPTIONS)), 64)
+
+
+@needs("ray")
+@needs("moto")
+class Stores(unittest.TestCase):
+    def test_a_job_in_a_store(self) -> None:
+        with store() as bucket, cluster():
+            put(rows(16), f"{bucket}/rows/a.parquet")
+            options: dict[str, Any] = {"shard_rows": 4, **OPTIONS}
+            for _ in range(2):
+                made = anyflow.ray.run_job(PIPELINE, f"{bucket}/rows", f"{bucket}/out", parts=2, **options)
+                self.assertEqual(made.address, f"{bucket}/out")
+                self.assertEqual(made.to_table()["id"].to_pylist(), list(range(16)))
 
 
 class Killer:

@@ -39,7 +39,8 @@ impl Metadata {
         [("METADATA", self.metadata(description)), ("WHEEL", wheel), ("entry_points.txt", ENTRY_POINTS.into())]
     }
 
-    /// PEP 566 and PEP 639. The programs take exactly one version of libtorch.
+    /// PEP 566 and PEP 639. Torch is exactly one release, patch included: `doctor` accepts no other, and jobs record it as
+    /// the libtorch that computed their rows.
     fn metadata(&self, description: &str) -> String {
         let license_files: String = LICENSES.map(|file| format!("License-File: {file}\n")).concat();
         let version = self.version;
