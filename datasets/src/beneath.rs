@@ -44,12 +44,9 @@ impl Beneath {
         if let Some(folder) = Address::parse(folder).map_err(std::io::Error::other)? {
             return in_store(&folder, name);
         }
-        let file = open(folder, name)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(Refusal::NotRegular(kind(&metadata)));
-        }
-        Beneath(Content::Disk(file, Version::of(&metadata))).of_fitting_size()
+        let file = open_file(folder, name)?;
+        let version = Version::of(&file.metadata()?);
+        Beneath(Content::Disk(file, version)).of_fitting_size()
     }
 
     fn of_fitting_size(self) -> Result<Beneath, Refusal> {
@@ -113,6 +110,13 @@ impl Beneath {
             Content::Store(_, version) => Ok(version.identity()),
         }
     }
+}
+
+/// Opens the file `name` below a folder of the disk, of any size.
+pub(crate) fn open_file(folder: &Path, name: &Path) -> Result<File, Refusal> {
+    let file = open(folder, name)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok(file) } else { Err(Refusal::NotRegular(kind(&metadata))) }
 }
 
 /// The object of this name below an address. A store has no links, and its names no `..`.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::foreign;
+use crate::regular::open_regular;
 use crate::store::{Address, ObjectReader, ObjectStream, ObjectVersion};
 pub(crate) use version::Version;
 
@@ -140,7 +141,7 @@ impl DataFile {
         let Place::Disk(version) = &self.place else {
             return Err(DatasetError::internal("opening a file", format!("{} is an object", self.path.display())));
         };
-        let file = File::open(&self.path).map_err(io_error(&self.path, "open"))?;
+        let file = open_regular(&self.path).map_err(io_error(&self.path, "open"))?;
         let found = Version::of(&file.metadata().map_err(io_error(&self.path, "read"))?);
         if found.has_content_of(version) { Ok(file) } else { Err(self.changed(found.size_bytes)) }
     }

@@ -89,6 +89,21 @@ pub enum DatasetError {
         /// The memory that it needs, and the limit.
         reason: String,
     },
+    /// The user must leave columns out, or give the command more memory.
+    #[error(
+        "{}: has {columns} columns, those inside of records counted, and at most {most} can be written with this memory; keep \
+         fewer columns (of a run with --keep), or put numbers of one kind into one column of lists; a command with --memory \
+         can be allowed more",
+        path.display()
+    )]
+    TooWide {
+        /// The file that would have them.
+        path: PathBuf,
+        /// Its columns, with those inside of records and lists.
+        columns: u64,
+        /// The most of them.
+        most: u64,
+    },
     /// The user must rewrite the file with another setting.
     #[error("{}: {what} is not supported; write the file again without it (numbers have at most 64 bits; compression is zstd, snappy, gzip or lz4; nothing is encrypted)", path.display())]
     Unsupported {
@@ -328,10 +343,10 @@ pub enum DatasetError {
         /// What the folder holds.
         reason: String,
     },
-    /// The user must say which part of a folder is meant.
+    /// The user must say which part of a folder or pattern is meant.
     #[error("{}: {reason}; name one of these: {}", path.display(), choices.join(", "))]
     Splits {
-        /// The folder.
+        /// The folder or pattern.
         path: PathBuf,
         /// What it holds.
         reason: String,
@@ -422,6 +437,7 @@ impl DatasetError {
             Self::Truncated { .. } => "data.truncated",
             Self::Corrupt { .. } => "data.corrupt",
             Self::TooLarge { .. } => "data.too-large",
+            Self::TooWide { .. } => "data.too-wide",
             Self::Unsupported { .. } => "data.unsupported",
             Self::Changed { .. } | Self::LinkedChanged { .. } => "data.changed",
             Self::SchemaMismatch { .. } => "data.schema-mismatch",

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use rustix::fs::OFlags;
 
 pub use new_file::NewFile;
-pub(crate) use place::refuse_address;
 
 use crate::error::{DatasetError, Result, io_error};
 use crate::failpoint;

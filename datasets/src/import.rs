@@ -21,17 +21,19 @@ mod types;
 mod webdataset;
 
 use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufReader, Cursor, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 pub use left_out::LeftOut;
 pub use types::{ColumnType, ColumnTypes};
 
+use crate::beneath::{self, Refusal};
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::foreign;
 use crate::read::matches_of;
+use crate::regular::open_regular;
 use crate::store::is_address;
 
 /// What to import.
@@ -192,22 +194,36 @@ fn labels_beside(images: &Path) -> Option<PathBuf> {
     (labels != images && labels.exists()).then_some(labels)
 }
 
+/// Opens a regular file: a source is read more than once.
+fn regular(path: &Path) -> Result<File> {
+    open_regular(path).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => refusal(path, format!("cannot be imported: {error}")),
+        _ => io_error(path, "open")(error),
+    })
+}
+
+/// Refuses a file of an imported folder that is not a regular file or that a link leads to from elsewhere: what a stranger put
+/// into a folder must not make an import read, and publish, other files of the machine.
+fn ensure_beneath(folder: &Path, name: &Path) -> Result<()> {
+    let refused = |reason: Refusal| refusal(&folder.join(name), format!("cannot be imported: {reason}"));
+    beneath::open_file(folder, name).map(drop).map_err(refused)
+}
+
 /// The first bytes of a file; fewer if it is shorter.
 fn head_of(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
-    let file = File::open(path).map_err(io_error(path, "open"))?;
+    let file = regular(path)?;
     file.take(foreign::HEAD_BYTES).read_to_end(&mut head).map_err(io_error(path, "read"))?;
     Ok(head)
 }
 
 /// Opens a file, and unpacks it if its first bytes are those of gzip.
 fn open(path: &Path) -> Result<Box<dyn Read>> {
-    let plain = || File::open(path).map_err(io_error(path, "open"));
     let head = head_of(path)?;
     if let Some(found) = foreign::pointer_or_page(&head) {
         return Err(refusal(path, found));
     }
-    let file = BufReader::with_capacity(1 << 16, plain()?);
+    let file = BufReader::with_capacity(1 << 16, regular(path)?);
     if head.starts_with(&[0x1f, 0x8b]) { Ok(Box::new(MultiGzDecoder::new(file))) } else { Ok(Box::new(file)) }
 }
 

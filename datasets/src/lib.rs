@@ -47,6 +47,7 @@ mod difference;
 mod draw;
 mod encode;
 mod error;
+mod escape;
 mod failpoint;
 mod feature;
 mod filter;
@@ -66,16 +67,19 @@ mod output;
 mod pair;
 mod read;
 mod record;
+mod regular;
 mod row_set;
 mod rows;
 mod spelling;
 mod split;
 mod store;
+mod width;
 mod write;
 
 pub use cell::{Cell, CellColumn, OwnedCell, column_from_cells};
 pub use difference::Difference;
 pub use error::{DatasetError, Fault, Result};
+pub use escape::{escape_json, escape_line, escape_text, steers_terminal};
 pub use failpoint::{FAILPOINT_VARIABLE, FAILPOINTS, PART_FAILPOINTS, STORE_FAILPOINTS};
 pub use feature::{CellKind, Feature, Features, METADATA_KEY, dtype_from_arrow};
 pub use filter::{RowFilter, selected};
@@ -93,11 +97,12 @@ pub use output::{
     PART_FILE, PARTS_FOLDER, PartProgress, Shard, ShardAttempts, ShardWriter, StoredPart, Verification,
     committed_shards, failures_schema, gather, is_committed, job_progress, remove_orphans,
 };
-pub use pair::{KeyJoin, Lost, Paired, join, pair};
+pub use pair::{KeyJoin, Lost, Paired, Renamed, join, pair};
 pub use read::{
     Batches, Bound, Content, Dataset, Embedded, FileVersion, RowBatch, SelectedBatch, SelectedRows, TakenRows,
     UnreadableRow,
 };
+pub use regular::{MAX_RECORD_BYTES, open_regular, read_regular};
 pub use row_set::RowSet;
 pub use split::{SplitFile, SplitPart, SplitResult, Splitting, split};
 pub use store::{is_address, is_there, try_access};

@@ -26,7 +26,7 @@ pub fn memory() -> u64 {
 /// Bytes that a job may use by default: a quarter of the machine's memory, or of the limit of the process or its
 /// control group if that is less.
 pub fn default_memory() -> u64 {
-    let limits = [machine(), control_group(), address_space()];
+    let limits = [machine(), control_group(), process()];
     limits.into_iter().flatten().min().unwrap_or(UNKNOWN) / SHARE
 }
 
@@ -58,11 +58,14 @@ fn control_group() -> Option<u64> {
     limits.min()
 }
 
-/// The limit of `ulimit -v`.
-fn address_space() -> Option<u64> {
+/// The lower one of the limits of `ulimit -v` and `ulimit -d`.
+fn process() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Max address space"))?;
-    line.split_whitespace().next()?.parse().ok()
+    let limit = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    ["Max address space", "Max data size"].into_iter().filter_map(limit).min()
 }
 
 #[cfg(test)]

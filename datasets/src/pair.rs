@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
+use indexmap::IndexMap;
 pub use join::{KeyJoin, join};
 use serde::Serialize;
 
@@ -44,10 +45,15 @@ pub struct Paired {
     pub unpaired_a: u64,
     /// Rows of the second dataset without partner.
     pub unpaired_b: u64,
+    /// Columns that have other names in the output.
+    pub renamed: Renamed,
     /// Pairs that are left out, because a row cannot be read.
     #[serde(flatten)]
     pub lost: Lost,
 }
+
+/// Columns of both sides that have one name, and the names that they have in the output.
+pub type Renamed = IndexMap<String, Vec<String>>;
 
 /// Pairs with a row that cannot be read, such as one whose file is missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,6 +83,7 @@ pub fn pair(a: &Dataset, b: &Dataset, on: &str, multiplicity: u32, seed: u64, ou
     paired.unpaired_a += a.rows() - matching::count(&by_value_a);
     paired.unpaired_b += b.rows() - matching::count(&by_value_b);
     let layout = Layout::new(a, b, on, on != ID);
+    paired.renamed = layout.renamed.clone();
     let mut writer = TableWriter::create(out, &layout.schema, &layout.features)?;
     for chunk in pairs.chunks(chunk_rows(a, b)) {
         layout.write(&mut writer, [a, b], chunk, &mut paired.lost)?;
@@ -92,6 +99,7 @@ struct Layout {
     fresh_id: bool,
     columns_a: Vec<String>,
     columns_b: Vec<String>,
+    renamed: Renamed,
 }
 
 impl Layout {
@@ -102,6 +110,7 @@ impl Layout {
         let columns_b = others(b);
         let mut fields = Vec::new();
         let mut features = Features::default();
+        let mut renamed = Renamed::new();
         if fresh_id {
             fields.push(Field::new(ID, DataType::Int64, false));
             features.0.insert(ID.to_string(), Feature::Value("int64".into()));
@@ -111,13 +120,16 @@ impl Layout {
                 let clash = column != on
                     && ((fresh_id && column == ID) || (columns_a.contains(column) && columns_b.contains(column)));
                 let name = if clash { free_name(format!("{column}{suffix}"), a, b) } else { column.clone() };
+                if clash {
+                    renamed.entry(column.clone()).or_default().push(name.clone());
+                }
                 let data_type = type_after_embedding(dataset, column);
                 fields.push(Field::new(&name, data_type, true));
                 features.0.insert(name, dataset.features()[column].clone());
             }
         }
         let schema = Arc::new(Schema::new_with_metadata(fields, metadata(a, b)));
-        Layout { schema, features, fresh_id, columns_a, columns_b }
+        Layout { schema, features, fresh_id, columns_a, columns_b, renamed }
     }
 
     /// Writes the rows of some pairs, in pieces within the bounds of both sides. Counts those that cannot be read.

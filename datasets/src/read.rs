@@ -41,7 +41,7 @@ pub use hash_cache::FileVersion;
 pub use identity::Content;
 use join::Joined;
 pub(crate) use part::Part;
-pub(crate) use paths::{matches_of, split_named, split_of};
+pub(crate) use paths::{is_parquet, matches_of, split_named, split_of};
 pub use row_batch::{Bound, RowBatch, UnreadableRow};
 pub use selected::{SelectedBatch, SelectedRows};
 pub use take::TakenRows;

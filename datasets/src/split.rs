@@ -1,5 +1,7 @@
 //! Splits a dataset by the hash of its keys, so that a row stays in its part when others come or go.
 
+mod record;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,11 +12,15 @@ use arrow::error::ArrowError;
 use serde::Serialize;
 
 use crate::draw::Draws;
-use crate::error::{DatasetError, Result, io_error};
-use crate::folder::refuse_address;
+use crate::error::{DatasetError, Result};
+use crate::folder::Folder;
+use crate::job::JobId;
 use crate::key::{RowKey, check_key, row_keys};
-use crate::read::{Bound, Dataset};
+use crate::read::{Bound, Content, Dataset};
+use crate::width;
 use crate::write::TableWriter;
+use record::PartFile;
+pub(crate) use record::{Parts, SPLIT_FILE, SplitRecord};
 
 /// A change of it moves rows between the parts of all users.
 const CONTEXT: &str = "anyflow-datasets split 1";
@@ -62,30 +68,68 @@ pub struct SplitFile {
     pub rows: u64,
 }
 
-/// Writes each row of a dataset to the file `NAME.parquet` of its part in `folder`.
+/// Writes each row of a dataset to the file `NAME.parquet` of its part in `folder`, which only this split may write to.
 ///
 /// The part of a row follows from its key, the seed and the shares alone: the order and number of other rows do not
-/// matter, and rows with equal keys are in one part. Files that cells name are embedded.
+/// matter, and rows with equal keys are in one part. Files that cells name are embedded. The same split again completes
+/// one that was killed, and keeps one that has ended. Readers refuse the folder until all parts are there.
 ///
 /// # Errors
-/// [`DatasetError::UnknownColumn`] and [`DatasetError::ColumnType`] for the key; errors of reading and writing.
+/// [`DatasetError::UnknownColumn`] and [`DatasetError::ColumnType`] for the key; [`DatasetError::OtherJob`] and
+/// [`DatasetError::NotOurs`] for a folder with something else; [`DatasetError::TooWide`];
+/// errors of reading and writing.
 pub fn split(dataset: &Dataset, splitting: &Splitting, folder: &Path) -> Result<SplitResult> {
+    check_key(dataset, splitting.key.as_deref())?;
+    width::check(folder, dataset.schema(), splitting.parts.len() as u64)?;
+    let content = dataset.content()?;
+    let folder = Folder::open(folder)?;
+    let names: Vec<String> = splitting.parts.iter().map(|part| format!("{}.parquet", part.name)).collect();
+    let mut record = SplitRecord::claim(&folder, &splitting.job(&content), &names)?;
+    if let Some(parts) = record.parts.take()
+        && parts.are_in(&folder)?
+    {
+        return Ok(parts.into_result(&folder));
+    }
+    folder.sweep("")?;
+    record.write(&folder)?;
+    let parts = write_parts(dataset, splitting, &folder, &names)?;
+    dataset.check_linked(&content)?;
+    record.parts = Some(parts.clone());
+    record.write(&folder)?;
+    Ok(parts.into_result(&folder))
+}
+
+impl Splitting {
+    /// The identity of this split of a dataset.
+    fn job(&self, content: &Content) -> JobId {
+        let parts: Vec<String> = self.parts.iter().map(|part| format!("{} {}", part.name, part.fraction)).collect();
+        let job = JobId::default().with("input", content).with("parts", parts.join(", ")).with("seed", self.seed);
+        let job = job.with("program", CONTEXT);
+        self.key.iter().fold(job, |job, key| job.with("key", key))
+    }
+}
+
+impl Parts {
+    fn into_result(self, folder: &Folder) -> SplitResult {
+        let file = |file: PartFile| SplitFile { path: folder.path().join(file.name), rows: file.rows };
+        let Parts { files, left_over, unreadable, reason } = self;
+        SplitResult { files: files.into_iter().map(file).collect(), left_over, unreadable, reason }
+    }
+}
+
+/// Writes the parts to the files of these names.
+fn write_parts(dataset: &Dataset, splitting: &Splitting, folder: &Folder, names: &[String]) -> Result<Parts> {
     let Splitting { parts, key, seed } = splitting;
-    let key = key.as_deref();
-    check_key(dataset, key)?;
-    refuse_address(folder)?;
-    std::fs::create_dir_all(folder).map_err(io_error(folder, "create"))?;
     let mut batches = dataset.read(None, 0..dataset.rows(), BOUND)?.embedded(dataset).peekable();
     // Files that cells name are in the first batch already, which has the type of all.
     let schema = batches.peek().and_then(|first| Some(first.as_ref().ok()?.rows.schema()));
     let schema = schema.unwrap_or_else(|| dataset.schema().clone());
-    let paths: Vec<PathBuf> = parts.iter().map(|part| folder.join(format!("{}.parquet", part.name))).collect();
-    let create = |path: &PathBuf| TableWriter::create(path, &schema, dataset.features());
-    let mut writers = paths.iter().map(create).collect::<Result<Vec<_>>>()?;
-    let mut result = SplitResult { files: Vec::new(), left_over: 0, unreadable: 0, reason: None };
+    let create = |name: &String| TableWriter::create_in(folder, name, &schema, dataset.features());
+    let mut writers = names.iter().map(create).collect::<Result<Vec<_>>>()?;
+    let mut result = Parts { files: Vec::new(), left_over: 0, unreadable: 0, reason: None };
     for batch in batches {
         let batch = batch?;
-        let keys = row_keys(&batch.rows, key, batch.first_row..)?;
+        let keys = row_keys(&batch.rows, key.as_deref(), batch.first_row..)?;
         let mut part: Vec<Option<usize>> = keys.iter().map(|key| part_of(parts, *seed, key)).collect();
         result.left_over += part.iter().filter(|part| part.is_none()).count() as u64;
         for bad in batch.unreadable {
@@ -100,8 +144,9 @@ pub fn split(dataset: &Dataset, splitting: &Splitting, folder: &Path) -> Result<
             writer.write(&filter_record_batch(&rows, &mask).map_err(internal)?)?;
         }
     }
-    for (path, writer) in paths.into_iter().zip(writers) {
-        result.files.push(SplitFile { path, rows: writer.finish()?.rows });
+    for (name, writer) in names.iter().zip(writers) {
+        let written = writer.finish()?;
+        result.files.push(PartFile { name: name.clone(), rows: written.rows, content: written.into() });
     }
     Ok(result)
 }

@@ -16,6 +16,7 @@ use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::folder::{Folder, NewFile};
 use crate::output::MARK_KEY;
+use crate::width;
 
 /// Encoded bytes of a row group: large enough for good compression and scans, small enough for cheap readers and a
 /// small write buffer.
@@ -54,8 +55,8 @@ impl TableWriter {
     /// Starts a file with the columns of `schema` (whose metadata is kept) and their `features`.
     ///
     /// # Errors
-    /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::Io`], or
-    /// [`DatasetError::Internal`] for a type that Parquet cannot hold.
+    /// [`DatasetError::Busy`] while another process writes the same file, [`DatasetError::Io`],
+    /// [`DatasetError::TooWide`], or [`DatasetError::Internal`] for a type that Parquet cannot hold.
     pub fn create(path: &Path, schema: &Schema, features: &Features) -> Result<TableWriter> {
         Self::into_file(NewFile::beside(path)?, schema, features)
     }
@@ -63,7 +64,7 @@ impl TableWriter {
     /// As [`TableWriter::create`], for a file of a folder that this process holds.
     ///
     /// # Errors
-    /// [`DatasetError::Io`], or [`DatasetError::Internal`] for a type that Parquet cannot hold.
+    /// As [`TableWriter::create`], without [`DatasetError::Busy`].
     pub fn create_in(folder: &Folder, name: &str, schema: &Schema, features: &Features) -> Result<TableWriter> {
         Self::into_file(folder.create(name)?, schema, features)
     }
@@ -74,6 +75,7 @@ impl TableWriter {
         schema.metadata.remove(MARK_KEY);
         let schema = Arc::new(schema);
         let path = file.path();
+        width::check(&path, &schema, 1)?;
         let writer = ArrowWriter::try_new(HashingFile::new(file), schema.clone(), Some(properties(&schema)))
             .map_err(|error| write_error(&path, error))?;
         Ok(TableWriter { writer: Some(writer), schema, path, rows: 0, decoded: 0 })

@@ -24,7 +24,9 @@ fn call(command: &str, file: &Path, output: &Path, more: &[&str]) -> Value {
 fn run(folder: &Path, name: &str, model: &str, lines: &str) {
     let file = folder.join(format!("{name}.yaml"));
     std::fs::write(&file, format!("anyflow: 1\nname: {name}\nmodel: {PIPELINES}/{model}\n{lines}")).unwrap();
-    call("run", &file, &folder.join(name), &["--input", folder.join("data").to_str().unwrap()]);
+    let data = folder.join("data");
+    // Bits follow the size of a batch, which a run measures otherwise.
+    call("run", &file, &folder.join(name), &["--input", data.to_str().unwrap(), "--batch-rows", "8"]);
 }
 
 fn example(name: &str) -> std::path::PathBuf {

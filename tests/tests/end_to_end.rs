@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,7 +17,7 @@ fn pipeline(name: &str) -> PathBuf {
 fn run(name: &str, output: &Path, more: &[&str]) -> Value {
     let pipeline = pipeline(name);
     let arguments = ["run".as_ref(), pipeline.as_os_str(), "--output".as_ref(), output.as_os_str(), "--json".as_ref()];
-    let more = more.iter().map(std::ffi::OsStr::new);
+    let more = more.iter().map(OsStr::new);
     anyflow(arguments.into_iter().chain(more).chain(["--threads", "1"].map(AsRef::as_ref))).ok().json()
 }
 
@@ -248,6 +249,34 @@ fn a_timeline_is_json_with_the_work_of_every_thread() {
         assert!(spans.clone().count() >= 1 && spans.clone().all(|event| event["tid"].is_u64()), "{name}");
     }
     assert!(events.iter().any(|event| event["args"]["name"] == "write"));
+    run("joint.yaml", &folder.path().join("again"), &[&["--rows", "3"], &steps[..]].concat());
+    assert!(std::fs::read_to_string(&trace).unwrap().len() < 2 * text.len(), "an earlier timeline is replaced");
+}
+
+#[test]
+fn a_timeline_and_a_report_replace_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("joint");
+    run("joint.yaml", &output, &["--rows", "3"]);
+    let shard = output.join("data/shard-00000.parquet");
+    let bytes = std::fs::read(&shard).unwrap();
+    let pipeline = pipeline("joint.yaml");
+    let run: [&OsStr; 8] = [
+        "run".as_ref(),
+        pipeline.as_os_str(),
+        "--rows".as_ref(),
+        "3".as_ref(),
+        "--output".as_ref(),
+        folder.path().as_os_str(),
+        "--trace".as_ref(),
+        shard.as_os_str(),
+    ];
+    let report: [&OsStr; 4] = ["report".as_ref(), output.as_os_str(), "--output".as_ref(), shard.as_os_str()];
+    for arguments in [&run[..], &report[..]] {
+        let refused = anyflow(arguments.iter().copied());
+        assert!(refused.code == 1 && refused.err.contains("name"), "{refused:?}");
+        assert!(std::fs::read(&shard).unwrap() == bytes, "the shard stays");
+    }
 }
 
 #[test]

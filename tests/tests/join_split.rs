@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{Dataset, Feature, OwnedCell};
-use anyflow_tests::{Output, anyflow, cells, digit_png, write_columns};
+use anyflow_tests::{Output, anyflow, anyflow_with, cells, digit_png, write_columns};
 
 /// Words and paths of a command line.
 macro_rules! line {
@@ -54,7 +54,9 @@ fn a_join_gives_each_row_of_the_second_its_row_of_the_first() {
     let line = line!["join", &a, &b, "--on", "key", "--output", &out];
     let text = data(line.clone()).ok().out;
     assert!(text.contains("4 rows; without a partner: 1 row of the first dataset, 1 of the second"), "{text}");
+    assert!(text.contains("renamed, since both datasets have them: `note` is note_a and note_b"), "{text}");
     let json = data([line, line!["--json"]].concat()).ok().json();
+    assert_eq!(json["renamed"], serde_json::json!({"note": ["note_a", "note_b"]}));
     assert_eq!(
         (json["rows"].as_u64(), json["unmatched_a"].as_u64(), json["unmatched_b"].as_u64()),
         (Some(4), Some(1), Some(1))
@@ -174,4 +176,80 @@ fn splits_embed_files_and_count_what_is_in_no_part() {
         let refused = data([line!["split", at("rows.parquet")], more.clone(), place].concat());
         assert!(refused.code == 2 && refused.err.contains(words), "{more:?}: {}", refused.err);
     }
+}
+
+/// Names and contents of the files in a folder, without locks.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let files = entries.map(|entry| (entry.file_name().into_string().unwrap(), entry.path()));
+    files
+        .filter(|(name, _)| !name.ends_with(".lock"))
+        .map(|(name, path)| (name, std::fs::read(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_killed_split_is_read_by_nobody_and_completed_by_the_same_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let ids: Vec<String> = (0..200).map(|n| format!("row-{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let source = put(&at("rows"), &[("id", &ids)]);
+    let line = |out: &Path, seed: &str| {
+        line!["data", "split", &source, "--fractions", "0.5,0.5", "--seed", seed, "--output", out]
+    };
+    anyflow(line(&at("whole"), "0")).ok();
+    let whole = files(&at("whole"));
+    for point in ["file-renamed", "file-renamed:1", "file-renamed:2", "file-renamed:3"] {
+        let out = at(point);
+        let killed = anyflow_with(&[("ANYFLOW_FAILPOINT", point.as_ref())], line(&out, "0"));
+        assert_eq!(killed.code, -1, "{}", killed.err);
+        let is_whole = point == "file-renamed:3";
+        let pattern = out.join("*.parquet");
+        for named in [out.clone(), PathBuf::from(format!("{}#train", out.display())), pattern] {
+            let read = data(line!["inspect", &named]);
+            // Before the first part there is nothing to match a pattern.
+            assert!(is_whole || read.code == 2, "{}: {}{}", named.display(), read.out, read.err);
+        }
+        let other = anyflow(line(&out, "1"));
+        assert!(other.code == 2 && other.err.contains("seed is 0 there and 1 here"), "{}", other.err);
+        anyflow(line(&out, "0")).ok();
+        assert_eq!(files(&out), whole, "{point}");
+    }
+}
+
+#[test]
+fn a_folder_holds_one_split_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let source = put(&at("rows"), &[("id", &["a", "b", "c", "d", "e", "f", "g", "h"])]);
+    let out = at("parts");
+    let split = |fractions: &str, more: Vec<OsString>| {
+        data([line!["split", &source, "--fractions", fractions, "--output", &out], more].concat())
+    };
+    let first = split("0.5,0.25,0.25", line!["--json"]).ok().json();
+    let before = files(&out);
+    assert_eq!(split("0.5,0.25,0.25", line!["--json"]).ok().json(), first, "the same split again does nothing");
+    let other = split("0.5,0.5", vec![]);
+    assert!(other.code == 2 && other.err.contains("parts is train 0.5, validation"), "{}", other.err);
+    assert_eq!(files(&out), before);
+    // What a reader would take for a part is refused, by the reader and by the next split.
+    std::fs::copy(out.join("train.parquet"), out.join("more.parquet")).unwrap();
+    for refused in [data(line!["inspect", &out]), split("0.5,0.25,0.25", vec![])] {
+        assert!(refused.code == 2 && refused.err.contains("more.parquet"), "{}", refused.err);
+    }
+    std::fs::remove_file(out.join("more.parquet")).unwrap();
+    // A part that is lost or changed is noticed, and made again.
+    std::fs::remove_file(out.join("test.parquet")).unwrap();
+    let lost = data(line!["inspect", &out]);
+    assert!(lost.code == 2 && lost.err.contains("test.parquet: is missing"), "{}", lost.err);
+    split("0.5,0.25,0.25", vec![]).ok();
+    assert_eq!(files(&out), before);
+    // Files of others are not mixed with parts.
+    let foreign = at("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    std::fs::copy(out.join("test.parquet"), foreign.join("validation.parquet")).unwrap();
+    let refused = data(line!["split", &source, "--fractions", "0.9,0.1", "--output", &foreign]);
+    assert!(refused.code == 2 && refused.err.contains("holds validation.parquet"), "{}", refused.err);
+    assert_eq!(files(&foreign).len(), 1);
 }

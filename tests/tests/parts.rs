@@ -138,3 +138,26 @@ fn files_of_others_stay() {
     assert_eq!(std::fs::read_to_string(numbers.path("out/parts/1-of-1/data/more.txt")).unwrap(), "mine");
     assert_eq!(files_below(&numbers.path("out/parts"), "parquet").len(), 0);
 }
+
+#[test]
+fn the_limit_of_failed_rows_is_that_of_the_whole_job() {
+    let numbers = project();
+    let limit = ["--max-failures", "1"];
+    let of = |words: &[&'static str]| [words, &limit].concat();
+    for part in ["1/2", "2/2"] {
+        run(&numbers, "parts", &of(&["--shards", part])).ok();
+    }
+    let refused = [finish(&numbers, "parts", &[]), run(&numbers, "engines", &of(&["--engines", "2"]))];
+    for (refused, output) in refused.iter().zip(["parts", "engines"]) {
+        assert!(refused.code == 1 && refused.err.contains("2 rows of all parts failed"), "{refused:?}");
+        let output = numbers.path(output);
+        assert!(output.join("failures.parquet").exists() && !output.join("manifest.json").exists());
+    }
+    let finish_with = |more: &[&str]| numbers.call(&[], &[&["finish", "parts", "--max-failures"], more].concat());
+    assert_eq!(finish_with(&["0"]).code, 1);
+    finish_with(&["2"]).ok();
+    run(&numbers, "whole", &[]).ok();
+    assert!(files(&numbers.path("parts")) == files(&numbers.path("whole")));
+    run(&numbers, "engines", &["--engines", "2", "--max-failures", "2"]).ok();
+    assert!(files(&numbers.path("engines")) == files(&numbers.path("whole")));
+}

@@ -160,3 +160,16 @@ fn the_report_puts_the_same_rows_side_by_side() {
         assert!(card.contains("column whole") && card.contains("column holed"), "{card}");
     }
 }
+
+#[test]
+fn a_refused_command_leaves_what_is_said_of_a_finished_combination() {
+    let numbers = Numbers::new();
+    sweep(&numbers, &["--sweep", STEPS]).ok();
+    let before = numbers.files("out");
+    numbers.write_rows(&[5.0; 24], |row| row as i64 % 2);
+    let refused = sweep(&numbers, &["--sweep", STEPS]);
+    assert!(refused.code == 2 && refused.json()["failed"] == 2, "{refused:?}");
+    assert!(numbers.files("out") == before, "the folders stay as they are");
+    let page = report(&numbers, "out");
+    assert!(page.contains("2 combinations") && !page.contains("2 failed"), "the page counts both as finished");
+}

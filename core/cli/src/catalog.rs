@@ -114,7 +114,8 @@ impl InstalledPlugins {
         let folder = if folder.is_file() { folder.parent().unwrap_or(folder) } else { folder };
         if let Some(why) = exposure::of(folder) {
             let folder = folder.display();
-            self.notes.push(format!("plugin folder {folder} {why}: others' code can run in your jobs"));
+            self.notes
+                .push(format!("plugin folder {folder} {why}; keep plugins in a folder that only you can write to"));
         }
     }
 
@@ -161,7 +162,7 @@ impl InstalledPlugins {
         }
         let stranger = self.allowed.as_ref().is_some_and(|allowed| !allowed.contains(&hash));
         let not_allowed = stranger.then(|| PluginRefusal::NotAllowed(hash.clone()));
-        let exposed = || self.allowed.as_ref().and_then(|_| exposed(file));
+        let exposed = || exposed(file, self.allowed.is_some());
         let refusal =
             not_allowed.or_else(exposed).or_else(|| refusal(descriptor.abi, descriptor.libtorch.as_deref())).or(broken);
         self.found.insert(name, Found { descriptor, path: file.to_path_buf(), hash, needs, refusal });
@@ -169,9 +170,10 @@ impl InstalledPlugins {
     }
 }
 
-/// Why others could exchange a file, if they can.
-fn exposed(file: &Path) -> Option<PluginRefusal> {
-    let folder = file.parent()?;
+/// Why others could exchange a file, if they can. Without a list of allowed plugins, only folders that all users can write to
+/// count: whoever names a folder of another user or a group, such as an installation for a team, trusts it.
+fn exposed(file: &Path, is_listed: bool) -> Option<PluginRefusal> {
+    let folder = file.parent().filter(|folder| is_listed || exposure::is_open_to_all(folder))?;
     let why = exposure::of(folder).filter(|_| !exposure::is_held(folder, file))?;
     Some(PluginRefusal::Exposed { folder: folder.into(), why })
 }
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_folder_writable_by_others_is_noted_and_refused_with_an_allow_list() {
+    fn a_plugin_that_all_users_can_exchange_is_refused() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("libx.so");
@@ -285,8 +287,9 @@ mod tests {
         let notes = |mode| {
             std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(mode)).unwrap();
             let plugins = InstalledPlugins::in_folders(None, [folder.path().to_path_buf()]).unwrap();
-            (plugins.notes.len(), exposed(&file).is_some())
+            (plugins.notes.len(), [true, false].map(|is_listed| exposed(&file, is_listed).is_some()))
         };
-        assert_eq!([0o755, 0o777, 0o1777].map(notes), [(0, false), (1, true), (1, false)]);
+        let found = [0o755, 0o777, 0o1777].map(notes);
+        assert_eq!(found, [(0, [false, false]), (1, [true, true]), (1, [false, false])]);
     }
 }

@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
     adopt, check, completions, data, doctor, engine, eval, explain, finish, gc, jobs, plan, plugin, report, run, serve,
@@ -77,6 +78,30 @@ pub enum Command {
     Completions(completions::Args),
 }
 
+/// Reads the command line.
+///
+/// # Errors
+/// It is not that of a command, or asks for help.
+pub fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let matches = with_negative_numbers(Cli::command()).try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
+/// Takes `-1` for the value of an option, so that the option itself says what is wrong with it.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let allow = |arg: Arg| {
+        let has_value = !arg.is_positional() && arg.get_action().takes_values();
+        if has_value { arg.allow_negative_numbers(true) } else { arg }
+    };
+    command.mut_args(allow).mut_subcommands(with_negative_numbers)
+}
+
+/// An error in words. Those of Rust's number parser say neither what is expected nor what to write.
+pub fn words(error: &clap::Error) -> String {
+    let expected = "expected a whole number of at least 0 in digits, such as 1000";
+    error.render().to_string().replace("invalid digit found in string", expected)
+}
+
 impl Command {
     /// Runs the command.
     ///
@@ -119,6 +144,21 @@ mod tests {
     fn json_may_stand_anywhere() {
         for line in [["anyflow", "--json", "doctor"], ["anyflow", "doctor", "--json"]] {
             assert!(Cli::try_parse_from(line).unwrap().json);
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_say_what_is_expected() {
+        for (line, value) in [
+            (&["anyflow", "run", "p.yaml", "--output", "out", "--rows", "1e3"][..], "1e3"),
+            (&["anyflow", "run", "p.yaml", "--output", "out", "--seed", "-1"], "-1"),
+            (&["anyflow", "train", "t.yaml", "--output", "out", "--seed", "-1"], "-1"),
+            (&["anyflow", "data", "split", "a.parquet", "--seed", "-1"], "-1"),
+            (&["anyflow", "run", "p.yaml", "--output", "out", "--shard-rows", "1e3"], "1e3"),
+        ] {
+            let error = read(line.iter().map(OsString::from)).err().map(|error| words(&error)).unwrap_or_default();
+            let found = format!("invalid value '{value}' for");
+            assert!(error.contains(&found) && error.contains("expected a whole number of at least 0"), "{error}");
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{CliError, Result};
 use crate::order;
+use crate::regular;
 
 /// Its file inside the output folder.
 const COMBINATION_FILE: &str = "combination.json";
@@ -28,7 +29,7 @@ pub struct Combination {
 impl Combination {
     /// Reads the combination of an output folder; `None` if the folder is not part of a sweep.
     pub fn read(folder: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(folder.join(COMBINATION_FILE)).ok()?).ok()
+        regular::json(&folder.join(COMBINATION_FILE))
     }
 
     /// Writes it into an output folder, which it creates.

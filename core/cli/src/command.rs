@@ -29,6 +29,7 @@ use serde_json::Value;
 use crate::catalog::InstalledPlugins;
 use crate::console::Console;
 use crate::error::Result;
+use crate::escape;
 use crate::progress::{figure, words};
 
 /// Finds the plugins and warns of files that should be plugins but are not.
@@ -60,14 +61,17 @@ fn columns(dataset: &Dataset) -> Vec<(String, Option<CellKind>)> {
 /// The numbers and texts of a result, one per line.
 fn summary(result: &Value) -> String {
     let Some(object) = result.as_object() else { return String::new() };
-    let shown = object.iter().filter_map(|(name, value)| Some((words(name), figure(value)?)));
+    let one_line = |text: String| escape::line(&text).into_owned();
+    let shown = object.iter().filter_map(|(name, value)| Some((one_line(words(name)), one_line(figure(value)?))));
     let shown: Vec<(String, String)> = shown.collect();
     let width = shown.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).min(WIDEST_COLUMN);
     shown.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
 }
 
-/// Columns of text, each as wide as its widest cell, up to [`WIDEST_COLUMN`].
+/// Columns of text, each as wide as its widest cell, up to [`WIDEST_COLUMN`]. A row stays one line, whatever its cells hold.
 pub fn table(rows: &[Vec<String>]) -> String {
+    let one_line = |row: &Vec<String>| row.iter().map(|cell| escape::line(cell).into_owned()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(one_line).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0).min(WIDEST_COLUMN)).collect();
@@ -78,9 +82,14 @@ pub fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// A path for messages.
+/// A path as it is, for JSON.
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+/// A path for messages, on one line.
+fn quoted(path: &Path) -> String {
+    escape::line(&shown(path)).into_owned()
 }
 
 /// Opens a dataset of files and folders.
@@ -109,6 +118,7 @@ mod tests {
         assert_eq!([0, 999, 1000, 61_500_000].map(bytes), ["0 B", "999 B", "1.0 kB", "61.5 MB"]);
         let rows = [vec!["a".into(), "b".into()], vec!["long".into(), String::new()]];
         assert_eq!(table(&rows), "a     b\nlong\n");
+        assert_eq!(table(&[vec!["a\nerror: b".into()]]), "a\\nerror: b\n", "a cell forges no line");
     }
 
     #[test]

@@ -70,9 +70,9 @@ impl Console {
         }
     }
 
-    /// Prints a warning.
+    /// Prints a warning of one line: what it quotes cannot forge another.
     pub fn warn(&self, text: &str) {
-        self.note(&format!("{}: {text}", self.painted("warning", Style::Yellow)));
+        self.note(&format!("{}: {}", self.painted("warning", Style::Yellow), escape::line(text)));
     }
 
     /// A text in a style, if colours are on.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::CliError;
+use crate::exposure;
 use crate::libtorch::Libtorch;
 use crate::progress::Progress;
 use crate::supervise::{EngineFailure, EngineInput, supervise};
@@ -28,6 +29,10 @@ pub const OPENMP: [(&str, &str); 1] = [("OMP_WAIT_POLICY", "PASSIVE")];
 /// the system and fetch it again page by page, which costs a sixth of a bf16 step of a network of 4 million weights.
 const ALLOCATOR: [(&str, &str); 2] =
     [("MALLOC_TRIM_THRESHOLD_", "1073741824"), ("MALLOC_MMAP_THRESHOLD_", "268435456")];
+
+/// Keeps the engine and its plugins from printing backtraces. The standard library prints them under a lock that it takes again
+/// when an allocation fails: a panic in a process without memory would never end.
+const NO_BACKTRACE: [(&str, &str); 1] = [("RUST_BACKTRACE", "0")];
 
 /// The engine's program: `ANYFLOW_ENGINE`, else the one next to this program.
 ///
@@ -52,7 +57,7 @@ fn command(program: &Path, libtorch: &Libtorch, threads: u32, arguments: &[&str]
     let mut command = Command::new(program);
     command.args(arguments);
     command.env(LIBRARY_PATH, library_path(libtorch));
-    command.envs(OPENMP).envs(ALLOCATOR);
+    command.envs(OPENMP).envs(ALLOCATOR).envs(NO_BACKTRACE);
     command.env("OMP_NUM_THREADS", threads.to_string()).env("MKL_NUM_THREADS", threads.to_string());
     command
 }
@@ -121,10 +126,12 @@ fn library_path(libtorch: &Libtorch) -> OsString {
 }
 
 /// Keeps absolute folders only: the loader resolves empty and relative entries against the working directory, where
-/// others may place files. It also splits entries at semicolons.
+/// others may place files. For the same reason drops folders that all users can write to. The loader also splits entries
+/// at semicolons.
 fn joined(first: PathBuf, others: Option<OsString>) -> OsString {
     let others = others.iter().flat_map(std::env::split_paths);
-    let kept = others.filter(|path| path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&b';'));
+    let is_whole = |path: &PathBuf| path.is_absolute() && !path.as_os_str().as_encoded_bytes().contains(&b';');
+    let kept = others.filter(|path| is_whole(path) && !exposure::is_open_to_all(path));
     // Cannot fail: a libtorch in such a folder is refused when it is searched.
     std::env::join_paths(std::iter::once(first).chain(kept)).unwrap_or_default()
 }
@@ -142,5 +149,25 @@ mod tests {
         }
         assert_eq!(of(":/a:"), "/torch/lib:/a");
         assert_eq!(joined("/torch/lib".into(), None), "/torch/lib");
+    }
+
+    #[test]
+    fn the_engine_prints_no_backtraces() {
+        let libtorch = Libtorch { root: "/torch".into(), found_by: "a test" };
+        let command = command(Path::new("engine"), &libtorch, 1, &[]);
+        let value = command.get_envs().find(|(name, _)| *name == "RUST_BACKTRACE").and_then(|(_, value)| value);
+        assert_eq!(value, Some("0".as_ref()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_loader_never_looks_where_all_users_can_write() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        for (bits, is_kept) in [(0o755, true), (0o777, false), (0o1777, false)] {
+            std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(bits)).unwrap();
+            let path = joined("/torch/lib".into(), Some(folder.path().into())).into_string().unwrap();
+            assert_eq!(path.contains(folder.path().to_str().unwrap()), is_kept, "{bits:o}: {path}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::adopt::AdoptError;
 use crate::catalog::CatalogError;
+use crate::escape;
 use crate::libtorch::LibtorchError;
 use crate::supervise::EngineFailure;
 
@@ -54,6 +55,16 @@ pub enum CliError {
     /// See the variants.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Too many rows of a job's parts failed. The user must look at the failures.
+    #[error("{failed} rows of all parts failed, more than the {allowed} allowed; see {} for the reasons, or allow more: anyflow finish --max-failures {failed}", path.display())]
+    TooManyFailures {
+        /// Rows that failed.
+        failed: u64,
+        /// The limit.
+        allowed: u64,
+        /// The file of the failures.
+        path: PathBuf,
+    },
     /// See the variants.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -108,7 +119,7 @@ impl CliError {
         match self {
             Self::Plan { .. } | Self::Read { .. } | Self::Usage(_) => 2,
             Self::Weights(_) | Self::KeyMap(_) | Self::Adopt(_) => 2,
-            Self::Write { .. } | Self::Libtorch(_) | Self::Internal(_) => 1,
+            Self::Write { .. } | Self::Libtorch(_) | Self::TooManyFailures { .. } | Self::Internal(_) => 1,
             Self::Dataset(error) => u8::try_from(error.fault().exit_code()).unwrap_or(1),
             Self::Catalog(error) => error.exit_code(),
             Self::Engine(error) => error.exit_code(),
@@ -128,8 +139,18 @@ impl CliError {
                 let note = note.as_ref().map(|note| format!("\nnote: {note}")).unwrap_or_default();
                 format!("{}\n{count}{more}{note}", errors.render(&sources, color).trim_end())
             }
-            other if color => format!("{}: {other}", painted("error", Style::Red)),
-            other => format!("error: {other}"),
+            other if color => format!("{}: {}", painted("error", Style::Red), other.sentence()),
+            other => format!("error: {}", other.sentence()),
+        }
+    }
+
+    /// The text of any error but [`CliError::Plan`]: one line, so that no name that it quotes forges another, unless it
+    /// quotes the lines of a log.
+    fn sentence(&self) -> String {
+        let text = self.to_string();
+        match self {
+            Self::Engine(EngineFailure::Died(_)) => text,
+            _ => escape::line(&text).into_owned(),
         }
     }
 
@@ -152,6 +173,7 @@ impl CliError {
             Self::Plan { .. } => "plan",
             Self::Read { .. } => "read",
             Self::Write { .. } => "write",
+            Self::TooManyFailures { .. } => "too-many-failures",
             Self::Usage(_) => "usage",
             Self::Dataset(error) => error.code(),
             Self::Catalog(_) => "plugin",

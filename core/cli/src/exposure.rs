@@ -19,6 +19,13 @@ pub fn of(folder: &Path) -> Option<&'static str> {
     }
 }
 
+/// True if every user of the machine can place files in a folder.
+#[cfg(unix)]
+pub fn is_open_to_all(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(folder).is_ok_and(|found| found.mode() & 0o002 != 0)
+}
+
 /// True if only its owner, this user or root, can replace a file of an exposed folder (sticky bit).
 #[cfg(unix)]
 pub fn is_held(folder: &Path, file: &Path) -> bool {
@@ -35,6 +42,11 @@ fn is_trusted(user: u32) -> bool {
 #[cfg(not(unix))]
 pub fn of(_folder: &Path) -> Option<&'static str> {
     None
+}
+
+#[cfg(not(unix))]
+pub fn is_open_to_all(_folder: &Path) -> bool {
+    false
 }
 
 #[cfg(not(unix))]
@@ -60,6 +72,7 @@ mod tests {
         {
             mode(bits);
             assert_eq!((of(path).is_some(), is_held(path, &file)), (exposed, held), "{bits:o}");
+            assert_eq!(is_open_to_all(path), exposed, "{bits:o}");
         }
         mode(0o700);
         assert_eq!(of(&path.join("absent")), None);

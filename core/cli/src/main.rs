@@ -18,6 +18,7 @@ mod generators;
 mod given;
 mod libtorch;
 mod order;
+mod panics;
 mod paths;
 mod progress;
 mod regular;
@@ -27,18 +28,16 @@ mod supervise;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use cli::Cli;
 use console::Console;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    panics::print_briefly();
+    let cli = match cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         // Help and version contain only our own text. An error quotes arguments, which must be escaped.
         Err(asked) if !asked.use_stderr() => asked.exit(),
         Err(error) => {
-            Console::new(false).note(&error.render().to_string());
+            Console::new(false).note(&cli::words(&error));
             return ExitCode::from(2);
         }
     };

@@ -14,6 +14,7 @@ use crate::engine;
 use crate::error::{CliError, Result};
 use crate::paths;
 use crate::progress::Progress;
+use crate::regular;
 use crate::supervise::EngineFailure;
 
 /// Its file inside the output folder.
@@ -34,7 +35,7 @@ fn end_of(order: &Order) -> String {
 
 /// Reads the order in a folder; `None` if there is none, or it cannot be read.
 pub fn read(folder: &Path) -> Option<Order> {
-    serde_json::from_slice(&std::fs::read(folder.join(ORDER_FILE)).ok()?).ok()
+    regular::json(&folder.join(ORDER_FILE))
 }
 
 /// Runs an order and returns the engine's result. Only the engine writes to the output folder, since it holds the lock.

@@ -1,20 +1,23 @@
 //! Opens regular files only: reading a pipe or a device could block for ever.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens a regular file without blocking.
+pub use anyflow_datasets::open_regular as open;
+use anyflow_datasets::{MAX_RECORD_BYTES, read_regular};
+use serde::de::DeserializeOwned;
+
+/// Reads a record of a job. It may lie in the folder of a stranger, so its length is limited.
 ///
 /// # Errors
-/// It cannot be opened, or is not a regular file.
-pub fn open(path: &Path) -> io::Result<File> {
-    let mut options = File::options();
-    options.read(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NONBLOCK.bits() as i32);
-    let file = options.open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other(NO_FILE)) }
+/// As [`open`]; it is too long.
+pub fn record(path: &Path) -> io::Result<Vec<u8>> {
+    read_regular(path, MAX_RECORD_BYTES)
+}
+
+/// Reads a record in JSON; `None` if there is none, or it cannot be read.
+pub fn json<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&record(path).ok()?).ok()
 }
 
 /// Reads the bytes of a regular file.
@@ -43,6 +46,20 @@ pub fn text(path: &Path) -> io::Result<String> {
         let line = bytes[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
         io::Error::other(format!("the byte 0x{:02x} in line {line} is not UTF-8; save the file as UTF-8", bytes[at]))
     })
+}
+
+/// Refuses to replace a file that begins otherwise than what we write there: a slip of the pen must not cost data.
+///
+/// # Errors
+/// It is not a regular file, begins otherwise, or cannot be read.
+pub fn ensure_ours(path: &Path, start: &[u8]) -> io::Result<()> {
+    let mut found = Vec::new();
+    match open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        file => file?.take(start.len() as u64).read_to_end(&mut found)?,
+    };
+    let is_ours = found.is_empty() || found == start;
+    if is_ours { Ok(()) } else { Err(io::Error::other("it holds something else; choose another name")) }
 }
 
 /// Refuses an existing path that is not a regular file.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use anyflow_datasets::{escape_json, escape_line};
 use serde_json::{Value, json};
 
 use crate::error::{ClusterError, Result};
@@ -63,7 +64,7 @@ pub async fn run(args: DoctorArgs) -> Result<()> {
     let problems = problems(&found);
     if args.json {
         let all = json!({"executors": found, "problems": problems});
-        println!("{}", serde_json::to_string_pretty(&all).map_err(ClusterError::internal)?);
+        println!("{}", escape_json(&serde_json::to_string_pretty(&all).map_err(ClusterError::internal)?));
     } else {
         found.iter().for_each(|(name, has)| println!("{}", line(name, has)));
     }
@@ -89,17 +90,18 @@ fn now() -> f64 {
 }
 
 fn line(name: &str, has: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_string();
+    let text = |value: &Value| escape_line(value.as_str().unwrap_or("?")).into_owned();
     let plugins: Vec<String> = has["plugins"].as_object().into_iter().flatten().map(hash).collect();
     let reach = match &has["reach"] {
         Value::Null => String::new(),
         reach => match reach["error"].as_str() {
-            Some(error) => format!("\n  cannot write: {error}"),
+            Some(error) => format!("\n  cannot write: {}", escape_line(error)),
             None => format!("\n  writes to {}", text(&reach["place"])),
         },
     };
     format!(
-        "{name}: anyflow {}, ballista {}, device {}, clock {:+.1} s\n  plugins: {}{reach}",
+        "{}: anyflow {}, ballista {}, device {}, clock {:+.1} s\n  plugins: {}{reach}",
+        escape_line(name),
         text(&has["version"]),
         text(&has["ballista"]),
         text(&has["device"]),
@@ -109,7 +111,7 @@ fn line(name: &str, has: &Value) -> String {
 }
 
 fn hash((name, hash): (&String, &Value)) -> String {
-    format!("{name} {}", hash.as_str().and_then(|hash| hash.get(..12)).unwrap_or("?"))
+    escape_line(&format!("{name} {}", hash.as_str().and_then(|hash| hash.get(..12)).unwrap_or("?"))).into_owned()
 }
 
 /// Why the executors cannot work together.
@@ -136,6 +138,14 @@ fn problems(found: &BTreeMap<String, Value>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_from_executors_control_no_terminal() {
+        let has = json!({"version": "\u{1b}[31m", "ballista": "55", "plugins": {"a\nb": "0"}, "reach": {"error": "c\u{7}\nd"}});
+        let shown = line("e\u{9b}31m\nf", &has);
+        assert_eq!(shown.lines().count(), 3, "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{9b}']), "{shown}");
+    }
 
     #[test]
     fn executors_that_differ_are_named() {

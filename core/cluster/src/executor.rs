@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
+use anyflow_datasets::escape_line;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 
 use crate::codec::ShardCodec;
@@ -93,7 +94,7 @@ pub async fn run(args: ExecutorArgs) -> Result<()> {
         override_physical_codec: Some(Arc::new(ShardCodec::of(worker))),
         ..ExecutorProcessConfig::default()
     };
-    println!("executor {name} starts");
+    println!("executor {} starts", escape_line(&name));
     start_executor_process(Arc::new(config)).await.map_err(|error| ClusterError::Ballista(error.to_string()))
 }
 

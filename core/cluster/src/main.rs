@@ -21,6 +21,7 @@ mod worker;
 
 use std::process::ExitCode;
 
+use anyflow_datasets::{escape_line, escape_text};
 use clap::{Parser, Subcommand};
 use error::ClusterError;
 use tracing_subscriber::EnvFilter;
@@ -46,7 +47,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and version contain only our own text. An error quotes arguments, which must be escaped.
+        Err(asked) if !asked.use_stderr() => asked.exit(),
+        Err(error) => {
+            eprint!("{}", escape_text(&error.render().to_string()));
+            return ExitCode::from(2);
+        }
+    };
     let filter = EnvFilter::try_from_env("ANYFLOW_LOG").unwrap_or_else(|_| "warn".into());
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).with_env_filter(filter).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -68,6 +77,6 @@ fn main() -> ExitCode {
 
 fn report(error: &ClusterError) -> ExitCode {
     tracing::debug!(code = error.code(), "ends");
-    eprintln!("error: {error}");
+    eprintln!("error: {}", escape_line(&error.to_string()));
     ExitCode::from(error.fault().exit_code())
 }

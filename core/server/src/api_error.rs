@@ -4,6 +4,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
+use crate::log;
 use crate::redact::without_paths;
 
 /// A refused request: `{"error": {"code": ..., "message": ...}}`.
@@ -39,7 +40,7 @@ impl ApiError {
 /// The queue cannot be used: the owner of the server must act.
 impl From<rusqlite::Error> for ApiError {
     fn from(error: rusqlite::Error) -> Self {
-        eprintln!("the queue cannot be used: {error}");
+        log::tell(&format!("the queue cannot be used: {error}"));
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the queue of the server cannot be used")
     }
 }

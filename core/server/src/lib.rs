@@ -14,6 +14,7 @@ mod engine;
 mod error;
 mod jobs;
 mod live;
+mod log;
 mod metrics;
 mod page;
 mod pipeline;

@@ -16,6 +16,7 @@ use crate::config::Limits;
 use crate::engine::{CallEnd, EngineHost};
 use crate::error::ServerError;
 use crate::live::Live;
+use crate::log;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
 use crate::queue_table::now;
@@ -100,12 +101,12 @@ impl Dispatcher {
                     let work = move || own.run(&run);
                     let thread = std::thread::Builder::new().name("run".into()).spawn(work);
                     if let Err(error) = thread {
-                        eprintln!("a run cannot start, because no thread can: {error}");
+                        log::tell(&format!("a run cannot start, because no thread can: {error}"));
                     }
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    eprintln!("the queue cannot be read: {error}");
+                    log::tell(&format!("the queue cannot be read: {error}"));
                     std::thread::sleep(LOOK);
                 }
             }
@@ -140,7 +141,7 @@ impl Dispatcher {
     fn run(&self, run: &StoredRun) {
         let ended = self.queue.run(run);
         if let Err(error) = ended {
-            eprintln!("the end of a run cannot be stored: {error}");
+            log::tell(&format!("the end of a run cannot be stored: {error}"));
         }
         let mut running = self.running();
         running.runs -= 1;

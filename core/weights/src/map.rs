@@ -111,7 +111,11 @@ impl KeyMap {
             return Err(MapError::Unknown { name: map.into() });
         }
         let unreadable = |source| MapError::Read { path: map.into(), source };
-        let size_bytes = std::fs::metadata(Path::new(map)).map_err(unreadable)?.len();
+        let found = std::fs::metadata(Path::new(map)).map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(unreadable(std::io::Error::other("it is not a regular file")));
+        }
+        let size_bytes = found.len();
         if size_bytes > MAX_MAP_BYTES {
             return Err(unreadable(std::io::Error::other(format!("it has {size_bytes} bytes; no map is that long"))));
         }

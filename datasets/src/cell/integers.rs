@@ -75,7 +75,14 @@ impl Integers {
                 if self.classes.len() > SHOWN_CLASSES {
                     classes.push("...");
                 }
-                format!("the word `{found}` names no class; the classes are {}", classes.join(", "))
+                let classes = classes.join(", ");
+                match spelled(&found) {
+                    Some(_) => format!(
+                        "the text `{found}` names no class; the classes are {classes}; numbers of classes are read from a \
+                         column of integers"
+                    ),
+                    None => format!("the word `{found}` names no class; the classes are {classes}"),
+                }
             }
             _ => format!("the number {found} exceeds the largest signed 64-bit integer, {}", i64::MAX),
         })

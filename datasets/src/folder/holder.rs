@@ -7,6 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::regular::open_regular;
+
 /// The most bytes that are read of a lock file; no holder writes more.
 const MOST_BYTES: u64 = 4096;
 
@@ -51,7 +53,7 @@ impl Holder {
     /// The holder in a lock file, as a phrase, unless it is a process of this machine that has ended.
     pub(super) fn running(lock: &Path) -> Option<String> {
         let mut text = String::new();
-        File::open(lock).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
+        open_regular(lock).ok()?.take(MOST_BYTES).read_to_string(&mut text).ok()?;
         let holder: Holder = serde_json::from_str(&text).ok()?;
         let has_ended = holder.host == Holder::this().host && start_of(holder.pid) != holder.process_start;
         (!has_ended).then(|| holder.phrase())

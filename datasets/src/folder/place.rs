@@ -157,7 +157,7 @@ pub(super) fn create_all(path: &Path) -> Result<()> {
 }
 
 /// Refuses an address, of which the disk would make a folder called `s3:`.
-pub(crate) fn refuse_address(path: &Path) -> Result<()> {
+pub(super) fn refuse_address(path: &Path) -> Result<()> {
     if is_address(path) {
         let reason = "only `anyflow run` writes to a store; write to the disk, then copy it".into();
         return Err(DatasetError::Address { path: path.to_path_buf(), reason });

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{ARCHIVES, ends_in, names};
+use super::{ARCHIVES, ends_in, ensure_beneath, names};
 use crate::error::{DatasetError, Result, io_error};
 use crate::natural::by_number;
 use crate::read::split_of;
@@ -11,7 +11,7 @@ use crate::read::split_of;
 /// The tar files in a folder, in natural order; none if the folder also holds folders, or images, sounds or videos.
 ///
 /// # Errors
-/// [`DatasetError::Splits`]: their names say that they are of several splits.
+/// [`DatasetError::Import`] for a link out of the folder; [`DatasetError::Splits`]: their names say that they are of several splits.
 pub(super) fn within(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
@@ -20,6 +20,7 @@ pub(super) fn within(folder: &Path) -> Result<Vec<PathBuf>> {
             return Ok(Vec::new());
         }
         if ends_in(&path, ARCHIVES) {
+            ensure_beneath(folder, Path::new(path.file_name().unwrap_or_default()))?;
             found.push(path);
         }
     }

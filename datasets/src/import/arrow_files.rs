@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::reader::StreamReader;
 
-use super::{ARROW, Imported, ends_in, messages, refusal};
+use super::{ARROW, Imported, ends_in, ensure_beneath, messages, refusal, regular};
+use crate::beneath::Beneath;
 use crate::error::{DatasetError, Result, io_error};
 use crate::feature::Features;
 use crate::foreign;
@@ -24,7 +25,7 @@ const SPLITS: &str = "dataset_dict.json";
 /// The Arrow files in a folder, in natural order.
 ///
 /// # Errors
-/// [`DatasetError::Splits`] for a folder of several datasets.
+/// [`DatasetError::Import`] for a link out of the folder; [`DatasetError::Splits`] for a folder of several datasets.
 pub(super) fn within(folder: &Path) -> Result<Vec<PathBuf>> {
     if folder.join(SPLITS).is_file() {
         return Err(splits(folder)?);
@@ -33,6 +34,7 @@ pub(super) fn within(folder: &Path) -> Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(folder).map_err(io_error(folder, "open"))? {
         let path = entry.map_err(io_error(folder, "list"))?.path();
         if ends_in(&path, ARROW) && path.is_file() {
+            ensure_beneath(folder, Path::new(path.file_name().unwrap_or_default()))?;
             found.push(path);
         }
     }
@@ -41,8 +43,9 @@ pub(super) fn within(folder: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn splits(folder: &Path) -> Result<DatasetError> {
-    let text = std::fs::read_to_string(folder.join(SPLITS)).map_err(io_error(folder, "read"))?;
-    let names = serde_json::from_str::<serde_json::Value>(&text).ok();
+    let text = Beneath::open(folder, Path::new(SPLITS)).and_then(Beneath::read);
+    let text = text.map_err(|reason| refusal(&folder.join(SPLITS), reason))?;
+    let names = serde_json::from_slice::<serde_json::Value>(&text).ok();
     let names = names.as_ref().and_then(|json| json["splits"].as_array()).into_iter().flatten();
     let names: Vec<&str> = names.filter_map(|name| name.as_str()).collect();
     let reason = format!("it holds the splits {}, which are not imported together", names.join(", "));
@@ -79,7 +82,7 @@ pub(super) fn import(files: &[PathBuf], out: &Path) -> Result<Imported> {
 }
 
 fn open(path: &Path) -> Result<StreamReader<BufReader<File>>> {
-    let mut file = File::open(path).map_err(io_error(path, "open"))?;
+    let mut file = regular(path)?;
     let mut head = Vec::new();
     (&file).take(ALIGNMENT as u64).read_to_end(&mut head).map_err(io_error(path, "read"))?;
     if let Some(found) = foreign::pointer_or_page(&head) {

@@ -1,7 +1,7 @@
 //! Finds values that the inferred type would change. Their columns stay text.
 //!
 //! `007`, `+49`, `12e5` and numbers with more digits than a type holds are usually names, and a name without one of its
-//! digits is another name.
+//! digits is another name. So is `1.10` in a column of versions, which `1.1` would replace.
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
@@ -10,6 +10,40 @@ use arrow::util::display::array_value_to_string;
 
 /// Digits that identify an f64.
 const MAX_DIGITS: usize = 17;
+
+/// The digits behind the points of a column of decimals. A column of figures has them all to the same digit, as prices, or drops
+/// zeros at the end, as programs do; a column that does neither is of names, such as versions, where `1.10` is not `1.1`.
+#[derive(Default)]
+pub(super) struct Fractions {
+    length: Option<usize>,
+    lengths_differ: bool,
+    /// The first value with a zero at the end, other than `1.0`.
+    padded: Option<String>,
+}
+
+impl Fractions {
+    /// Notes the values of a column.
+    pub(super) fn add(&mut self, texts: &ArrayRef) {
+        texts.as_string::<i32>().iter().flatten().for_each(|text| self.add_one(text));
+    }
+
+    fn add_one(&mut self, text: &str) {
+        let Some((_, fraction)) =
+            text.split_once('.').filter(|(_, fraction)| fraction.bytes().all(|b| b.is_ascii_digit()))
+        else {
+            return;
+        };
+        self.lengths_differ |= *self.length.get_or_insert(fraction.len()) != fraction.len();
+        if self.padded.is_none() && fraction.len() > 1 && fraction.ends_with('0') {
+            self.padded = Some(text.to_string());
+        }
+    }
+
+    /// The first value that would lose a zero which tells it from another; `None` for figures.
+    pub(super) fn first_name(self) -> Option<String> {
+        self.padded.filter(|_| self.lengths_differ)
+    }
+}
 
 /// The first text of a column that `data_type` would change.
 pub(super) fn first_changed(texts: &ArrayRef, data_type: &DataType) -> Option<String> {
@@ -86,6 +120,29 @@ fn first_respelled(texts: &ArrayRef, data_type: &DataType) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_names_and_figures_are_not() {
+        let first_name = |texts: &[&str]| {
+            let mut fractions = Fractions::default();
+            texts.iter().for_each(|text| fractions.add_one(text));
+            fractions.first_name()
+        };
+        for names in [&["1.9", "1.10", "1.1"][..], &["1.1", "1.10"], &["0.20", "0.3"], &["2", "1.10", "1.9"]] {
+            assert!(first_name(names).is_some(), "{names:?}");
+        }
+        let figures = [
+            &["1.50", "2.25", "10.00"][..],
+            &["1.0", "0.5", "0.25"],
+            &["10", "2.50", "3.75"],
+            &["1.5e10", "0.25"],
+            &["x.10", "y.1"][..1],
+            &["1.125", "0.5"],
+        ];
+        for figures in figures {
+            assert_eq!(first_name(figures), None, "{figures:?}");
+        }
+    }
 
     #[test]
     fn names_of_digits_stay_text() {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::left_out::Tally;
 use super::types::ColumnTypes;
-use super::{Imported, is_table, names, refusal, table};
+use super::{Imported, ensure_beneath, is_table, names, refusal, table};
 use crate::beneath::{Beneath, Refusal};
 use crate::cell::OwnedCell;
 use crate::error::{DatasetError, Result};
@@ -36,6 +36,7 @@ struct Found {
 
 pub(super) fn import(folder: &Path, types: &ColumnTypes, out: &Path) -> Result<Imported> {
     let metadata = METADATA.into_iter().find(|(name, _)| folder.join(name).exists());
+    metadata.map_or(Ok(()), |(name, _)| ensure_beneath(folder, Path::new(name)))?;
     let found = Found::below(folder, metadata.map(|(name, _)| name))?;
     match metadata {
         Some((name, format)) => {

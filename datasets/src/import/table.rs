@@ -11,7 +11,7 @@ use arrow::error::ArrowError;
 use indexmap::IndexMap;
 
 use super::dialect::Separator;
-use super::exact::first_changed;
+use super::exact::{Fractions, first_changed};
 use super::json::{BadLine, Flaw, text_columns};
 use super::lines::Lines;
 use super::quotes::Quotes;
@@ -20,13 +20,12 @@ use super::{Imported, open_text, refusal};
 use crate::error::{DatasetError, Result};
 use crate::feature::Features;
 use crate::spelling::nfc;
+use crate::width;
 use crate::write::TableWriter;
 
 const BATCH_ROWS: usize = 1024;
 /// The most cells of a batch. The readers reserve room for all cells, so wide tables are read in fewer rows at a time.
 const BATCH_CELLS: usize = 1 << 20;
-/// The most columns. The Parquet writer reserves more than 100 kB per column, so this many fit into a gigabyte.
-const MAX_COLUMNS: usize = 1 << 12;
 
 /// A byte that no text has, for tables without quoted fields.
 const NO_QUOTE: u8 = 0;
@@ -100,16 +99,10 @@ pub(super) fn read(file: &Path, format: Format, types: &ColumnTypes, batch_rows:
 
 /// Refuses no columns, too many, and two of one name.
 fn check_names(file: &Path, schema: &Schema) -> Result<()> {
-    let columns = schema.fields().len();
-    if columns == 0 {
+    if schema.fields().is_empty() {
         return Err(refusal(file, "has no columns; the file needs at least one row"));
     }
-    if columns > MAX_COLUMNS {
-        return Err(refusal(
-            file,
-            format!("has {columns} columns; the most is {MAX_COLUMNS}; write it as Parquet instead"),
-        ));
-    }
+    width::check(file, schema, 1)?;
     let mut known = BTreeSet::new();
     match schema.fields().iter().find(|field| !known.insert(nfc(field.name()))) {
         Some(field) => {
@@ -138,7 +131,8 @@ impl Lined<'_> {
         let path = self.file.to_path_buf();
         let format = self.format;
         let reader = BufReader::new(lines(self.file)?);
-        let batch_rows = batch_rows.min(BATCH_CELLS / schema.fields().len().max(1)).max(1);
+        let columns = usize::try_from(width::columns(schema)).unwrap_or(usize::MAX);
+        let batch_rows = batch_rows.min(BATCH_CELLS / columns.max(1)).max(1);
         let named = move |batch: Result<RecordBatch, ArrowError>| batch.map_err(|error| explain(&path, format, error));
         let failed = |error| explain(self.file, format, error);
         Ok(match format {
@@ -163,6 +157,7 @@ impl Lined<'_> {
     fn csv_texts(&self, schema: &Schema) -> Result<IndexMap<String, String>> {
         let texts = Arc::new(with_texts(schema, |_| true));
         let mut changed = IndexMap::new();
+        let mut fractions: IndexMap<&String, Fractions> = IndexMap::new();
         for batch in self.open(&texts, BATCH_ROWS)? {
             for (field, column) in schema.fields().iter().zip(batch?.columns()) {
                 if !changed.contains_key(field.name())
@@ -170,7 +165,13 @@ impl Lined<'_> {
                 {
                     changed.insert(field.name().clone(), value);
                 }
+                if *field.data_type() == DataType::Float64 {
+                    fractions.entry(field.name()).or_default().add(column);
+                }
             }
+        }
+        for (name, value) in fractions.into_iter().filter_map(|(name, found)| Some((name, found.first_name()?))) {
+            changed.entry(name.clone()).or_insert(value);
         }
         Ok(changed)
     }

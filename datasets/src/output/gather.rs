@@ -125,6 +125,18 @@ impl Gathering {
         complete.map_or(Ok(None), |part| part.folder.read(name))
     }
 
+    /// As [`Gathering::read`], the file of each part that is complete.
+    ///
+    /// # Errors
+    /// As [`Folder::read`].
+    pub fn read_all(&self, name: &str) -> Result<Vec<Vec<u8>>> {
+        if is_address(self.output.path()) {
+            return Ok(self.output.read(name)?.into_iter().collect());
+        }
+        let complete = self.parts.iter().filter(|part| part.record.is_some());
+        complete.filter_map(|part| part.folder.read(name).transpose()).collect()
+    }
+
     /// Takes the shards of all parts over. A shard that is there already stays.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::matching::{self, RowsByValue};
-use super::{Layout, Lost, Pair, chunk_rows};
+use super::{Layout, Lost, Pair, Renamed, chunk_rows};
 use crate::error::{DatasetError, Result};
 use crate::read::Dataset;
 use crate::write::TableWriter;
@@ -19,6 +19,8 @@ pub struct KeyJoin {
     pub unmatched_a: u64,
     /// Rows of the second dataset whose key the first one lacks.
     pub unmatched_b: u64,
+    /// Columns that have other names in the output.
+    pub renamed: Renamed,
     /// Rows that are left out, because they or their partners cannot be read.
     #[serde(flatten)]
     pub lost: Lost,
@@ -52,7 +54,7 @@ pub fn join(a: &Dataset, b: &Dataset, on: &str, out: &Path) -> Result<KeyJoin> {
     }
     let rows = writer.finish()?.rows;
     let unmatched_b = b.rows() - pairs.len() as u64;
-    Ok(KeyJoin { rows, unmatched_a: a.rows() - matched, unmatched_b, lost })
+    Ok(KeyJoin { rows, unmatched_a: a.rows() - matched, unmatched_b, renamed: layout.renamed, lost })
 }
 
 /// The row of `a` for each row of `b` that has one, in the order of `b`.

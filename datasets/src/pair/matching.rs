@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lost, Pair, Paired, readable};
+use super::{Lost, Pair, Paired, Renamed, readable};
 use crate::cell::Cell;
 use crate::draw::Draws;
 use crate::error::{DatasetError, Result};
@@ -54,6 +54,7 @@ pub(super) fn pairs(a: &RowsByValue, b: &RowsByValue, multiplicity: u32, seed: u
         classes: classes as u64,
         unpaired_a: unpaired(a, paired_rows.0),
         unpaired_b: unpaired(b, paired_rows.1),
+        renamed: Renamed::new(),
         lost: Lost::default(),
     };
     (pairs, paired)

@@ -1,6 +1,6 @@
 //! Resolves what the user names to a list of files, and checks that each is the expected one.
 //!
-//! A name is a file, a folder, a pattern, or a folder with what of it is meant: `DIR#test`, `DIR#config/test`, `DIR#all`.
+//! A name is a file, a folder or a pattern, the last two also with what of it is meant: `DIR#test`, `DIR#config/test`, `DIR#all`.
 
 mod below;
 mod braces;
@@ -10,6 +10,8 @@ mod hive;
 mod lakes;
 mod listing;
 mod output;
+mod parted;
+mod pattern;
 mod selection;
 mod splits;
 mod stored;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use entry::Kind;
 pub(crate) use hive::FolderColumn;
+pub(crate) use listing::is_parquet;
 use selection::Selection;
 pub(crate) use splits::{split_named, split_of};
 use tree::Tree;
@@ -83,6 +86,12 @@ impl Found {
     }
 }
 
+impl AsRef<Path> for Found {
+    fn as_ref(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// The data files of what the user names, in reading order.
 pub(super) fn files_from_paths(paths: &[PathBuf]) -> Result<Vec<Found>> {
     let mut files = Vec::new();
@@ -105,13 +114,7 @@ fn files_of(path: &Path) -> Result<Vec<Found>> {
     if let Some(kind) = tree.kind(&path)? {
         return chosen(&tree, &path, kind, &selection);
     }
-    let mut files = Vec::new();
-    for found in matches_of(&path)? {
-        let tree = Tree::of(&found)?;
-        let kind = tree.kind(&found)?.ok_or_else(|| DatasetError::Missing { path: found.clone() })?;
-        files.extend(chosen(&tree, &found, kind, &selection)?);
-    }
-    Ok(files)
+    pattern::files(&path, &selection)
 }
 
 /// The files of an existing path.
@@ -120,7 +123,7 @@ fn chosen(tree: &Tree, path: &Path, kind: Kind, selection: &Selection) -> Result
         (Kind::Folder, _) => files_in_folder(tree, path, selection),
         (Kind::File, Selection::Default | Selection::All) => Ok(vec![Found::named(path.to_path_buf())]),
         (Kind::File, Selection::Named(_)) => {
-            let reason = "it is a file, and only folders have splits".into();
+            let reason = "it is a file, and only folders and patterns have splits".into();
             Err(DatasetError::Empty { path: path.to_path_buf(), reason })
         }
     };
@@ -139,6 +142,7 @@ fn files_in_folder(tree: &Tree, folder: &Path, selection: &Selection) -> Result<
         };
     }
     lakes::refuse(tree, folder)?;
+    parted::check(tree, folder)?;
     if let Some(configs) = card::read(tree, folder)? {
         return card::files(tree, folder, configs, selection);
     }
@@ -152,10 +156,12 @@ fn no_splits(folder: &Path, reason: &str) -> DatasetError {
     DatasetError::Splits { path: folder.to_path_buf(), reason: reason.into(), choices: vec![shown(folder, "")] }
 }
 
-/// How a part of a folder is named.
+/// How a part of a folder or pattern is named.
 fn shown(folder: &Path, part: &str) -> String {
-    let folder = folder.display();
-    if part.is_empty() { folder.to_string() } else { format!("{folder}#{part}") }
+    let folder = folder.display().to_string();
+    let name = if part.is_empty() { folder } else { format!("{folder}#{part}") };
+    // Shells replace patterns.
+    if pattern::is_special(&name) { format!("'{name}'") } else { name }
 }
 
 /// Refuses files that differ from their manifest, and folders that hold a part of a job or parts of several jobs.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::support::{GIF, all_ids, blobs, ints, labels, open, table, value, write};
-use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Lost, Paired, join, pair};
+use anyflow_datasets::{Cell, Dataset, DatasetError, Feature, Lost, Paired, Renamed, join, pair};
 
 /// Images: classes 0, 1, 2 with 5, 3, 4 rows; the blob names class and id.
 fn images(folder: &Path) -> Dataset {
@@ -35,12 +35,19 @@ fn pair_into(folder: &Path, name: &str, multiplicity: u32, seed: u64) -> (Paired
     (paired, out)
 }
 
+fn renamed(column: &str) -> Renamed {
+    [(column.to_string(), ["a", "b"].map(|side| format!("{column}_{side}")).into())].into()
+}
+
 #[test]
 fn pairs_share_a_class_and_every_row_of_a_shared_class_has_a_partner() {
     let folder = tempfile::tempdir().unwrap();
     let (paired, out) = pair_into(folder.path(), "pairs.parquet", 3, 7);
     // Class 0: 5 against 2, class 1: 3 against 4, each three times; classes 2 and 3 are on one side only.
-    assert_eq!(paired, Paired { rows: 27, classes: 2, unpaired_a: 4, unpaired_b: 1, lost: Lost::default() });
+    assert_eq!(
+        paired,
+        Paired { rows: 27, classes: 2, unpaired_a: 4, unpaired_b: 1, renamed: renamed("id"), lost: Lost::default() }
+    );
     let dataset = open(&out);
     let columns: Vec<&String> = dataset.features().keys().collect();
     assert_eq!(columns, ["id", "label", "id_a", "image", "id_b", "audio"]);
@@ -101,7 +108,10 @@ fn a_column_of_unique_values_gives_a_join_in_order() {
     let b = side(folder.path(), "b.parquet", Feature::Video, "video", &[2, 3], 12);
     let out = folder.path().join("joined.parquet");
     let paired = pair(&a, &b, "id", 1, 0, &out).unwrap();
-    assert_eq!(paired, Paired { rows: 2, classes: 2, unpaired_a: 2, unpaired_b: 0, lost: Lost::default() });
+    assert_eq!(
+        paired,
+        Paired { rows: 2, classes: 2, unpaired_a: 2, unpaired_b: 0, renamed: renamed("label"), lost: Lost::default() }
+    );
     let dataset = open(&out);
     assert_eq!(all_ids(&dataset), [12, 13]);
     let columns: Vec<&String> = dataset.features().keys().collect();

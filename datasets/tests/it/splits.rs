@@ -72,7 +72,35 @@ fn splits_are_mixed_only_if_asked_for() {
     let names =
         ["test-00000-of-00001", "train-00000-of-00002"].map(|name| folder.path().join(format!("data/{name}.parquet")));
     assert_eq!(Dataset::open(&names).unwrap().rows(), 4);
-    assert!(refused(&part(&names[0], "test")).contains("only folders have splits"));
+    assert!(refused(&part(&names[0], "test")).contains("only folders and patterns have splits"));
+}
+
+#[test]
+fn patterns_mix_splits_only_if_asked_for() {
+    let files = folder(&["test/d/test-0.parquet", "test/d/train-0.parquet", "test/d/train-1.parquet"]);
+    // A folder above the pattern says nothing about its files.
+    let root = files.path().join("test");
+    for pattern in ["d/*.parquet", "d/t*", "**/*.parquet", "*/t*-?.parquet", "d/{train,test}-0.parquet"] {
+        let text = refused(&root.join(pattern));
+        let all = format!("'{}#all'", root.join(pattern).display());
+        assert!(text.contains("the splits test, train, which are not read together"), "{pattern}: {text}");
+        assert!(text.contains("#train', ") && text.ends_with(&all), "{pattern}: {text}");
+        assert_eq!(all_ids(&open(&part(&root.join(pattern), "test"))), [0, 1], "{pattern}");
+        assert_eq!(all_ids(&open(&part(&root.join(pattern), "all")))[..4], [0, 1, 10, 11], "{pattern}");
+        let text = refused(&part(&root.join(pattern), "validation"));
+        assert!(text.contains("there is no split `validation`"), "{pattern}: {text}");
+    }
+    assert_eq!(all_ids(&open(&root.join("d/train-*"))), [10, 11, 20, 21]);
+    // Names of folders are splits too, also those of folders that the pattern matches.
+    let deep = folder(&["h/dev/a.parquet", "h/train/a.parquet"]);
+    for pattern in ["h/*/a.parquet", "h/*"] {
+        let text = refused(&deep.path().join(pattern));
+        assert!(text.contains("the splits validation, train"), "{pattern}: {text}");
+        assert_eq!(text.contains("#train'"), pattern == "h/*/a.parquet", "{text}");
+        assert_eq!(all_ids(&open(&part(&deep.path().join(pattern), "all"))), [0, 1, 10, 11]);
+    }
+    let other = folder(&["a.parquet", "test.parquet"]);
+    assert!(refused(&other.path().join("*")).contains("the splits test, and files of no split, such as a.parquet"));
 }
 
 #[test]

@@ -57,7 +57,15 @@ fn the_data_of_an_unfinished_job_is_refused() {
     let out = place.at("out");
     begin(&out, 1, &[0, 1]);
     symlink(out.join("data"), place.at("link")).unwrap();
-    for path in [out.clone(), out.join("data"), out.join("data/."), out.join("commits/../data"), place.at("link")] {
+    for path in [
+        out.clone(),
+        out.join("data"),
+        out.join("data/."),
+        out.join("commits/../data"),
+        place.at("link"),
+        out.join("data/*.parquet"),
+        place.at("*/data/shard-*"),
+    ] {
         let error = refusal(path);
         assert!(matches!(error, DatasetError::Unfinished { .. }), "{error}");
     }

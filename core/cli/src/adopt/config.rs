@@ -1,6 +1,5 @@
 //! Configurations of published models: JSON objects whose missing keys have the defaults of their class.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::{AdoptError, Result};
+use crate::regular;
 
 /// The longest file that is read: the vocabulary of a large model has 10 MB.
 const MAX_JSON_BYTES: u64 = 32 << 20;
@@ -23,10 +23,7 @@ pub(super) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let shown = || path.display().to_string();
     let unreadable = |source| AdoptError::Read { path: shown(), source };
     let mut text = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    if !file.metadata().map_err(unreadable)?.is_file() {
-        return Err(unreadable(std::io::Error::other("it is not a regular file")));
-    }
+    let file = regular::open(path).map_err(unreadable)?;
     file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(unreadable)?;
     serde_json::from_slice(&without_infinities(text))
         .map_err(|error| AdoptError::Json { path: shown(), text: error.to_string() })

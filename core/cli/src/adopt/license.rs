@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::error::{AdoptError, Result};
+use crate::regular;
 
 /// The longest model card that is read.
 const MAX_CARD_BYTES: u64 = 1 << 20;
@@ -15,7 +16,7 @@ pub(super) fn of(folder: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     let mut text = Vec::new();
-    let read = std::fs::File::open(&path).and_then(|file| file.take(MAX_CARD_BYTES).read_to_end(&mut text));
+    let read = regular::open(&path).and_then(|file| file.take(MAX_CARD_BYTES).read_to_end(&mut text));
     read.map_err(|source| AdoptError::Read { path: path.display().to_string(), source })?;
     Ok(in_card(&String::from_utf8_lossy(&text)))
 }

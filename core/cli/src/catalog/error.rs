@@ -53,7 +53,7 @@ pub enum PluginRefusal {
     #[error("it is not on the list of allowed plugins; if you trust it, add its blake3 hash to the list: {0}")]
     NotAllowed(String),
     /// Others could exchange the file between the check of its hash and its loading.
-    #[error("its folder {} {why}, so the list of allowed plugins cannot protect it; move it to a folder that only you can write to", folder.display())]
+    #[error("its folder {} {why}, so that others could exchange it; move it to a folder that only you can write to", folder.display())]
     Exposed {
         /// Its folder.
         folder: PathBuf,

@@ -1,15 +1,16 @@
 //! `anyflow adopt`.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::shown;
+use super::{quoted, shown};
 use crate::adopt::{ModelFolder, adopt};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
 use crate::order::write_whole;
-use crate::paths;
+use crate::{paths, regular};
 
 /// Arguments of `anyflow adopt`.
 #[derive(Debug, clap::Args)]
@@ -38,14 +39,14 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         variant: args.variant.clone(),
     };
     let text = adopt(&folder, args.like.as_deref())?;
-    match std::fs::read(&args.output) {
-        Ok(found) if found != text.as_bytes() => {
+    match regular::read(&args.output) {
+        Ok(found) if found == text.as_bytes() => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => write_whole(&args.output, text.as_bytes())?,
+        _ => {
             let text =
                 format!("{} exists with another text; remove it, or choose another --output", shown(&args.output));
             return Err(CliError::Usage(text));
         }
-        Ok(_) => {}
-        Err(_) => write_whole(&args.output, text.as_bytes())?,
     }
     if !text.lines().any(|line| line.starts_with("license:")) {
         console.warn(
@@ -53,7 +54,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
         );
     }
     let json = json!({"output": shown(&args.output), "model": text});
-    Ok(CommandResult::done(format!("{text}wrote {}", shown(&args.output)), json))
+    Ok(CommandResult::done(format!("{text}wrote {}", quoted(&args.output)), json))
 }
 
 /// The folder as a file at `output` names it: relative if it is below the file's folder, else absolute.

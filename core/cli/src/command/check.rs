@@ -8,7 +8,7 @@ use anyflow_plan::{FileKind, Warning};
 use serde_json::json;
 
 use super::run::{Reads, replacement};
-use super::{columns, open, plugins, shown};
+use super::{columns, open, plugins, quoted, shown};
 use crate::compiled::{self, Recognised, word};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
@@ -86,5 +86,5 @@ fn good(path: &Path, kind: FileKind, warnings: &[Warning], replaced: &[String]) 
     });
     let note = |column: &String| format!("\nnote: {}", replacement(column));
     let notes: String = replaced.iter().map(note).collect();
-    Ok(CommandResult::done(format!("{}: {kind}, no errors{notes}", shown(path)), json))
+    Ok(CommandResult::done(format!("{}: {kind}, no errors{notes}", quoted(path)), json))
 }

@@ -10,15 +10,16 @@ mod verify;
 use std::path::{Path, PathBuf};
 
 use anyflow_datasets::{
-    ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, Lost, generate,
-    head, import, inspect, is_address, pair, use_memory,
+    ColumnType, ColumnTypes, Combinations, Generation, Generator, ImportSource, Inspection, LeftOut, Lost, Renamed,
+    generate, head, import, inspect, is_address, pair, use_memory,
 };
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
-use super::{bytes, open, shown, table};
+use super::{bytes, open, quoted, shown, table};
 use crate::console::{CommandResult, Console};
 use crate::error::{CliError, Result};
+use crate::escape;
 use crate::order;
 
 /// The commands of `anyflow data`.
@@ -184,11 +185,11 @@ fn imported(source: &[PathBuf], types: ColumnTypes, output: &Path) -> Result<Com
     let reason = |left: &LeftOut| {
         let (be, were) = if left.files == 1 { ("is", "was") } else { ("are", "were") };
         let files = counted(left.files, "file");
-        format!("\n{files} {be} {} and {were} skipped, e.g. {}", left.reason, left.example)
+        format!("\n{files} {be} {} and {were} skipped, e.g. {}", left.reason, escape::line(&left.example))
     };
     let left_out: String = imported.left_out.iter().map(reason).collect();
-    let notes: String = imported.notes.iter().map(|note| format!("\nnote: {note}")).collect();
-    let text = format!("{}: {}\n{}{left_out}{notes}", shown(output), counted(imported.rows, "row"), table(&rows));
+    let notes: String = imported.notes.iter().map(|note| format!("\nnote: {}", escape::line(note))).collect();
+    let text = format!("{}: {}\n{}{left_out}{notes}", quoted(output), counted(imported.rows, "row"), table(&rows));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     let files: u64 = imported.left_out.iter().map(|left| left.files).sum();
     let json = json!({
@@ -206,7 +207,7 @@ fn made(generation: &Generation, output: &Path) -> Result<CommandResult> {
     let seed = generation.seed;
     let columns = || features.iter().map(|(name, feature)| (name.clone(), feature.describe()));
     let lines: Vec<_> = columns().map(|(name, feature)| vec![format!("  {name}"), feature]).collect();
-    let text = format!("{}: {}\n{}", shown(output), counted(rows, "row"), table(&lines));
+    let text = format!("{}: {}\n{}", quoted(output), counted(rows, "row"), table(&lines));
     let columns: Map<String, Value> = columns().map(|(name, feature)| (name, feature.into())).collect();
     Ok(CommandResult::done(text, json!({"output": shown(output), "rows": rows, "seed": seed, "columns": columns})))
 }
@@ -228,15 +229,32 @@ fn paired([a, b]: [&PathBuf; 2], on: &str, multiplicity: u32, seed: u64, output:
     };
     let pairs = counted(paired.rows, "pair");
     let values = counted(paired.classes, "value");
-    let lost = lost(&paired.lost);
-    Ok(CommandResult::done(format!("{}: {pairs} over {values} of `{on}`{left}{lost}", shown(output)), json))
+    let (renamed, lost) = (renamed(&paired.renamed), lost(&paired.lost));
+    let text = format!("{}: {pairs} over {values} of `{}`{left}{renamed}{lost}", quoted(output), escape::line(on));
+    Ok(CommandResult::done(text, json))
+}
+
+/// What is said of columns that have other names in the output.
+fn renamed(renamed: &Renamed) -> String {
+    let list =
+        |(column, names): (&String, &Vec<String>)| format!("`{column}` is {}", escape::line(&names.join(" and ")));
+    let parts: Vec<String> = renamed.iter().map(list).collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("\nrenamed, since both datasets have them: {}", parts.join("; "))
+    }
 }
 
 /// What is said of pairs that cannot be read.
 fn lost(lost: &Lost) -> String {
     let reason = lost.reason.as_ref();
     reason.map_or_else(String::new, |reason| {
-        format!("\n{} cannot be read and are left out, e.g.: {reason}", counted(lost.unreadable, "pair"))
+        format!(
+            "\n{} cannot be read and are left out, e.g.: {}",
+            counted(lost.unreadable, "pair"),
+            escape::line(reason)
+        )
     })
 }
 

@@ -8,7 +8,7 @@ use anyflow_plan::order::Order;
 use anyflow_plan::plan::{Job, PLAN_FORMAT};
 use serde::Deserialize;
 
-use super::plugins;
+use super::{plugins, quoted};
 use crate::catalog::InstalledPlugins;
 use crate::compiled::{self, Compiled, Recognised};
 use crate::console::{CommandResult, Console};
@@ -114,6 +114,6 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let order = args.common.order(compiled.job, &output)?;
     let result = order::execute(&order, &mut Progress::new(console))?;
     let findings = Findings::deserialize(&result).map_err(CliError::internal)?;
-    let text = format!("{}view it with: anyflow report {}", tables::text(&findings), output.display());
+    let text = format!("{}view it with: anyflow report {}", tables::text(&findings), quoted(&output));
     Ok(CommandResult::done(text, result))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyflow_datasets::{Gathering, gather, is_address};
+use anyflow_datasets::{FAILURES_FILE, Gathering, gather, is_address};
 use anyflow_plan::order::Order;
 use serde_json::{Value, json};
 
@@ -21,14 +21,17 @@ const ALL_FAILED: u8 = 1;
 pub struct Args {
     /// The --output of the commands that wrote the parts
     output: PathBuf,
+    /// Refuse the job if more rows failed in all its parts [default: the smallest --max-failures of the parts]
+    #[arg(long, value_name = "N")]
+    max_failures: Option<u64>,
 }
 
 /// Puts the parts of a job together: shards, failures, manifest. Parts that are taken over are removed.
 ///
 /// # Errors
-/// Shards are missing; a part is still written; the parts are of different jobs; the disk.
+/// Shards are missing; a part is still written; the parts are of different jobs; more rows failed than allowed; the disk.
 pub fn run(args: &Args) -> Result<CommandResult> {
-    gathered(&args.output)
+    finished(&args.output, args.max_failures)
 }
 
 /// Puts the parts of the job at `output` together.
@@ -36,8 +39,13 @@ pub fn run(args: &Args) -> Result<CommandResult> {
 /// # Errors
 /// As [`run`].
 pub fn gathered(output: &Path) -> Result<CommandResult> {
+    finished(output, None)
+}
+
+fn finished(output: &Path, max_failures: Option<u64>) -> Result<CommandResult> {
     let gathering = gather(output)?;
     gathering.take()?;
+    check_failures(&gathering, max_failures)?;
     keep_order(&gathering, output)?;
     keep_provenance(&gathering)?;
     let manifest = gathering.finish()?;
@@ -51,6 +59,18 @@ pub fn gathered(output: &Path) -> Result<CommandResult> {
     let command = if is_address(output) { "data head" } else { "report" };
     let view = format!("view it with: anyflow {command} {}", shown(output));
     Ok(CommandResult { text: format!("{}{view}", summary(&result)), json: result, code })
+}
+
+/// Fails if more rows failed in all parts than allowed: each part counted its own alone. The reasons are on disk before this
+/// returns.
+fn check_failures(gathering: &Gathering, allowed: Option<u64>) -> Result<()> {
+    let orders = gathering.read_all(ORDER_FILE)?;
+    let limits = orders.iter().filter_map(|order| serde_json::from_slice::<Order>(order).ok()?.max_failures);
+    let (_, failed) = gathering.output().progress();
+    let Some(allowed) = allowed.or(limits.min()).filter(|allowed| failed > *allowed) else { return Ok(()) };
+    gathering.output().write_failures()?;
+    let path = gathering.output().path().join(FAILURES_FILE);
+    Err(CliError::TooManyFailures { failed, allowed, path })
 }
 
 /// Writes the order as that of the whole job, for `anyflow report`.

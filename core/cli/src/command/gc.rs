@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyflow_datasets::{Orphan, remove_orphans};
 use serde_json::json;
 
-use super::{bytes, shown};
+use super::{bytes, quoted, shown};
 use crate::console::CommandResult;
 use crate::error::Result;
+use crate::escape;
 
 /// Arguments of `anyflow gc`.
 #[derive(Debug, clap::Args)]
@@ -32,12 +33,14 @@ fn hours(text: &str) -> Result<f64, String> {
 pub fn run(args: &Args) -> Result<CommandResult> {
     let removed = remove_orphans(&args.output, Duration::from_secs_f64(args.older_than * 3600.0))?;
     let size: u64 = removed.iter().map(|orphan| orphan.size_bytes).sum();
-    let lines = removed.iter().map(|Orphan { file, size_bytes }| format!("removed {file} ({})\n", bytes(*size_bytes)));
+    let lines = removed
+        .iter()
+        .map(|Orphan { file, size_bytes }| format!("removed {} ({})\n", escape::line(file), bytes(*size_bytes)));
     let count = if removed.len() == 1 { "1 file".into() } else { format!("{} files", removed.len()) };
     let text = format!(
         "{}{}: {count} without a commit removed, {}",
         lines.collect::<String>(),
-        shown(&args.output),
+        quoted(&args.output),
         bytes(size)
     );
     Ok(CommandResult::done(text, json!({"output": shown(&args.output), "removed": removed, "bytes": size})))

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::table;
 use crate::console::CommandResult;
 use crate::error::Result;
+use crate::escape;
 
 /// Arguments of `anyflow jobs`.
 #[derive(Debug, clap::Args)]
@@ -28,10 +29,12 @@ pub fn run(args: &Args) -> Result<CommandResult> {
     let tries = parts.iter().flat_map(|part| &part.tries).map(|tried| (tried.shard, tried));
     // In a store, the whole job and its part both count a shard.
     for ShardAttempts { shard, attempts, error } in tries.collect::<BTreeMap<_, _>>().into_values() {
-        let error = error.as_ref().map(|error| format!(", the last: {error}")).unwrap_or_default();
+        let error = error.as_ref().map(|error| format!(", the last: {}", escape::line(error))).unwrap_or_default();
         text.push_str(&format!("shard {shard} is not committed; attempts: {attempts}{error}\n"));
     }
-    failed.iter().for_each(|(code, count)| text.push_str(&format!("failed: {count} rows with {code}\n")));
+    failed
+        .iter()
+        .for_each(|(code, count)| text.push_str(&format!("failed: {count} rows with {}\n", escape::line(code))));
     let json = json!({"parts": parts.iter().map(described).collect::<Vec<_>>(), "failed": failed});
     Ok(CommandResult::done(text.trim_end(), json))
 }

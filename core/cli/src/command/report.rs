@@ -4,10 +4,13 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{bytes, shown};
+use super::{bytes, quoted, shown};
 use crate::console::CommandResult;
-use crate::error::Result;
-use crate::{order, report};
+use crate::error::{CliError, Result};
+use crate::{order, regular, report};
+
+/// The start of every page.
+const START: &str = "<!DOCTYPE html>";
 
 /// Arguments of `anyflow report`.
 #[derive(Debug, clap::Args)]
@@ -29,8 +32,9 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<CommandResult> {
     let page = report::page(&args.folder, args.rows)?;
     let path = args.output.clone().unwrap_or_else(|| args.folder.join("report.html"));
+    regular::ensure_ours(&path, START.as_bytes()).map_err(CliError::write(&path))?;
     order::write_whole(&path, page.html.as_bytes())?;
     let size = page.html.len() as u64;
     let json = json!({"report": shown(&path), "sections": page.sections, "size_bytes": size});
-    Ok(CommandResult::done(format!("{} ({})", shown(&path), bytes(size)), json))
+    Ok(CommandResult::done(format!("{} ({})", quoted(&path), bytes(size)), json))
 }

@@ -8,7 +8,7 @@ use anyflow_plan::FileKind;
 use anyflow_plan::order::Order;
 use anyflow_plan::plan::Job;
 
-use super::{plugins, shown, summary};
+use super::{plugins, quoted, summary};
 use crate::compiled::Recognised;
 use crate::console::{CommandResult, Console};
 use crate::error::Result;
@@ -53,7 +53,7 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     }
     let order = args.order(compiled.job, &args.output)?;
     let result = order::execute(&order, &mut Progress::new(console))?;
-    let text = format!("{}view it with: anyflow report {}", summary(&result), shown(&args.output));
+    let text = format!("{}view it with: anyflow report {}", summary(&result), quoted(&args.output));
     Ok(CommandResult::done(text, result))
 }
 

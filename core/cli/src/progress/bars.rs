@@ -42,7 +42,7 @@ impl Bars {
                 }
             }
             Event::End { part, figures: shown } => self.end(part, &figures(shown)),
-            Event::Note { text } => self.print(text),
+            Event::Note { text } => self.print(&escape::line(text)),
             Event::Enter { .. }
             | Event::Step { .. }
             | Event::Preview { .. }

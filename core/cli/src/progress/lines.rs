@@ -63,7 +63,7 @@ impl Lines {
                 let shown = if shown.is_empty() { shown } else { format!(": {shown}") };
                 self.print(&format!("{part}: done{}{shown}", elapsed.unwrap_or_default()));
             }
-            Event::Note { text } => self.print(text),
+            Event::Note { text } => self.print(&escape::line(text)),
             Event::Enter { .. }
             | Event::Step { .. }
             | Event::Preview { .. }

@@ -5,6 +5,8 @@ use std::path::Path;
 use indexmap::IndexMap;
 use serde_json::Value;
 
+use crate::regular;
+
 /// (step, value) points of one metric.
 pub(super) type Series = Vec<(f64, f64)>;
 
@@ -15,7 +17,7 @@ pub(super) type Figures = IndexMap<String, Series>;
 /// line of a running training may be cut.
 pub(super) fn read(path: &Path) -> IndexMap<String, Figures> {
     let mut stages: IndexMap<String, Figures> = IndexMap::new();
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = regular::record(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     let mut count = 0.0;
     for line in text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()) {
         let Some(object) = line.as_object() else { continue };

@@ -11,11 +11,11 @@ use maud::{Markup, html};
 use super::cell::Budget;
 use super::tables::{Grid, details, mark, percent, share, target as target_of};
 use super::{Kind, Section, dataset, provenance, trouble};
-use crate::order;
+use crate::{order, regular};
 
 /// The section of an evaluation folder.
 pub(super) fn section(folder: &Path, place: &str, rows: u64, budget: &mut Budget) -> Option<Section> {
-    let text = std::fs::read(folder.join("eval.json")).ok()?;
+    let text = regular::record(&folder.join("eval.json")).ok()?;
     let broken = |error: serde_json::Error| Section {
         kind: Kind::Evaluation,
         title: "evaluation".into(),

@@ -1,6 +1,5 @@
 //! Provenance: files, weights, seed, sampler, versions, time.
 
-use std::fs::File;
 use std::path::Path;
 
 use anyflow_plan::order::Order;
@@ -12,6 +11,7 @@ use serde_json::{Map, Value};
 use super::cell::inline;
 use super::values;
 use crate::compiled::{model_of, name_of};
+use crate::regular;
 
 /// Parts of a job that are shown: hashes of what it loaded, by the first word of the part's name.
 const SHOWN_PARTS: [&str; 4] = ["input", "source", "weights", "plugin"];
@@ -30,8 +30,7 @@ pub(super) struct Provenance {
 impl Provenance {
     /// Reads `run.json` and the record of the job; both may be missing.
     pub(super) fn read(folder: &Path) -> Self {
-        let json =
-            |name: &str| -> Option<Value> { serde_json::from_slice(&std::fs::read(folder.join(name)).ok()?).ok() };
+        let json = |name: &str| -> Option<Value> { regular::json(&folder.join(name)) };
         let job = json("job.json").or_else(|| json("training.json"));
         Provenance { written: json("run.json").unwrap_or_default(), job: job.unwrap_or_default() }
     }
@@ -137,7 +136,7 @@ fn put(facts: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
 
 fn blake3_of(path: &Path) -> Option<String> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path).ok()?).ok()?;
+    hasher.update_reader(regular::open(path).ok()?).ok()?;
     Some(hasher.finalize().to_hex().to_string())
 }
 

@@ -52,7 +52,11 @@ impl<'a> Member<'a> {
         words.map(|key| format!("{} {}", key.name, self.value(key.path))).collect::<Vec<_>>().join(", ")
     }
 
+    /// Why the last command failed. A finished run is finished, although a later command was refused.
     fn error(&self) -> Option<&str> {
+        if self.manifest.is_some() {
+            return None;
+        }
         self.combination.error.as_ref()?["message"].as_str()
     }
 }

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::curves::{self, Figures};
 use super::{Kind, Section, dataset, plot, provenance, values};
 use crate::compiled::name_of;
-use crate::order;
 use crate::progress::{duration, significant, words};
+use crate::{order, regular};
 
 /// The section of a training folder.
 pub(super) fn section(folder: &Path, place: &str) -> Option<Section> {
@@ -18,7 +18,7 @@ pub(super) fn section(folder: &Path, place: &str) -> Option<Section> {
     if !metrics.is_file() && !summary.is_file() {
         return None;
     }
-    let summary: Option<Value> = std::fs::read(summary).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let summary: Option<Value> = regular::json(&summary);
     let stages = curves::read(&metrics);
     let order = order::read(folder);
     let named = summary.as_ref().and_then(|summary| summary["name"].as_str());

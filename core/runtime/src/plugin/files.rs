@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyflow_datasets::read_regular;
 use serde_json::{Map, Value};
 
 use crate::{Result, RunError};
@@ -36,11 +37,13 @@ impl TextFiles {
         let mut hash = blake3::Hasher::new();
         let mut left = MOST_BYTES;
         for file in files {
-            let size = std::fs::metadata(&file).map_err(|source| failed(&file, source))?.len();
-            left = left.checked_sub(size).ok_or_else(|| {
-                RunError::Data(format!("{}: has more than {} MB of text", path.display(), MOST_BYTES >> 20))
+            let bytes = read_regular(&file, left).map_err(|source| match source.kind() {
+                std::io::ErrorKind::FileTooLarge => {
+                    RunError::Data(format!("{}: has more than {} MB of text", path.display(), MOST_BYTES >> 20))
+                }
+                _ => failed(&file, source),
             })?;
-            let bytes = std::fs::read(&file).map_err(|source| failed(&file, source))?;
+            left -= bytes.len() as u64;
             let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
             for part in [name.as_bytes(), bytes.as_slice()] {
                 hash.update(&(part.len() as u64).to_le_bytes()).update(part);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::attempt::{Attempt, AttemptEnd};
 use super::{Current, JobCounts, JobLaunch, JobRequest, Jobs, StoredJob};
+use crate::log;
 use crate::state::RunState;
 
 /// Interval at which the queue is read when no change is signalled.
@@ -27,7 +28,7 @@ impl Jobs {
             match self.take() {
                 Ok(Some(job)) => {
                     if let Err(error) = self.run(&job) {
-                        eprintln!("the end of a job cannot be stored: {error}");
+                        log::tell(&format!("the end of a job cannot be stored: {error}"));
                         std::thread::sleep(LOOK);
                     }
                     self.running().current = None;
@@ -35,7 +36,7 @@ impl Jobs {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    eprintln!("the queue of the jobs cannot be read: {error}");
+                    log::tell(&format!("the queue of the jobs cannot be read: {error}"));
                     std::thread::sleep(LOOK);
                 }
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::listing::{Listing, listing};
 use super::tree::Tree;
-use super::{output, shown};
+use super::{output, parted, shown};
 use crate::data_file::name_of;
 use crate::error::{DatasetError, Result};
 use crate::natural::by_number;
@@ -43,6 +43,7 @@ fn add(tree: &Tree, folder: &Path, files: &mut Vec<PathBuf>, outputs: &mut Vec<P
         outputs.push(folder.to_path_buf());
         return Ok(());
     }
+    parted::check(tree, folder)?;
     let found = listing(tree, folder)?;
     files.extend(found.files);
     found.folders.iter().try_for_each(|folder| add(tree, folder, files, outputs))

@@ -38,7 +38,7 @@ pub(super) fn listing(tree: &Tree, folder: &Path) -> Result<Listing> {
 }
 
 /// True for the name of a Parquet file.
-pub(super) fn is_parquet(path: &Path) -> bool {
+pub(crate) fn is_parquet(path: &Path) -> bool {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }

@@ -30,6 +30,17 @@ pub(super) fn files(tree: &Tree, folder: &Path) -> Result<Option<Vec<Found>>> {
     output.map(|output| data_of(tree, &output, folder)).transpose()
 }
 
+/// Refuses the `data` folder of an unfinished job.
+///
+/// # Errors
+/// [`DatasetError::Unfinished`].
+pub(super) fn refuse_unfinished_data(tree: &Tree, data: &Path) -> Result<()> {
+    match output_of(tree, data)? {
+        Some(output) if !tree.has(&output.join(MANIFEST_FILE))? => Err(DatasetError::Unfinished { path: output }),
+        _ => Ok(()),
+    }
+}
+
 /// The output folder with this `data` folder.
 fn output_of(tree: &Tree, data: &Path) -> Result<Option<PathBuf>> {
     // A link, or `..`, may hide the name.
@@ -43,9 +54,7 @@ fn output_of(tree: &Tree, data: &Path) -> Result<Option<PathBuf>> {
 
 /// The `data` folder of an output, named directly: it may hold nothing but the job's files.
 fn data_of(tree: &Tree, output: &Path, data: &Path) -> Result<Vec<Found>> {
-    if !tree.has(&output.join(MANIFEST_FILE))? {
-        return Err(DatasetError::Unfinished { path: output.to_path_buf() });
-    }
+    refuse_unfinished_data(tree, data)?;
     let shards = shards_of(output, data)?;
     let foreign = |path: &PathBuf| shards.iter().all(|shard| shard.path.file_name() != path.file_name());
     match directly_in(tree, data)?.into_iter().find(foreign) {

@@ -1,4 +1,4 @@
-//! Splits: train, validation and test rows in one folder. They are never mixed unless the user says so.
+//! Splits: train, validation and test rows in one folder or pattern. They are never mixed unless the user says so.
 
 use std::path::Path;
 

@@ -7,6 +7,7 @@ use super::stored::Listed;
 use super::{braces, there};
 use crate::error::{DatasetError, Result, io_error};
 use crate::natural::by_number;
+use crate::regular::read_regular;
 use crate::store::{Address, is_address};
 
 /// Where names are looked up.
@@ -41,6 +42,18 @@ impl Tree {
         }
     }
 
+    /// The length of a file; `None` if there is none.
+    pub(super) fn size(&self, path: &Path) -> Result<Option<u64>> {
+        match self {
+            Tree::Disk => match std::fs::metadata(path) {
+                Ok(found) => Ok(found.is_file().then(|| found.len())),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(io_error(path, "read")(error)),
+            },
+            Tree::Store(listed) => Ok(listed.version(path).map(|version| version.size_bytes)),
+        }
+    }
+
     /// What lies directly in a folder. Links to folders, which could form cycles, are left out, and so is what is neither
     /// a file nor a folder.
     pub(super) fn entries(&self, folder: &Path) -> Result<Vec<Entry>> {
@@ -55,7 +68,7 @@ impl Tree {
                 if !std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= most) {
                     return Ok(None);
                 }
-                std::fs::read(path).map_err(io_error(path, "read"))?
+                read_regular(path, most).map_err(io_error(path, "read"))?
             }
             Tree::Store(listed) => match listed.read(path, most)? {
                 Some(bytes) => bytes,

@@ -8,6 +8,7 @@ use super::{counted, open, shown};
 use crate::command::table;
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
+use crate::escape;
 use crate::order;
 
 /// Names of parts, by their number.
@@ -65,7 +66,7 @@ pub fn run(args: &Args) -> Result<CommandResult> {
             &format!("{} in no part, since the shares are less than 1 together\n", counted(result.left_over, "row"));
     }
     if let Some(reason) = &result.reason {
-        text += &format!("{} cannot be read, e.g.: {reason}\n", counted(result.unreadable, "row"));
+        text += &format!("{} cannot be read, e.g.: {}\n", counted(result.unreadable, "row"), escape::line(reason));
     }
     Ok(CommandResult::done(text, serde_json::to_value(&result).map_err(CliError::internal)?))
 }

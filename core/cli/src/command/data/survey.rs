@@ -59,6 +59,14 @@ pub fn run(args: &Args, console: &Console) -> Result<CommandResult> {
     let file = Recognised::read(&args.pipeline)?.expect(FileKind::Pipeline)?;
     let compiled = file.compile(&plugins, &args.set, None)?;
     compiled.warn(console);
+    if let Job::Run(plan) = &compiled.job
+        && plan.inputs.is_empty()
+    {
+        let name = &plan.name;
+        return Err(CliError::Usage(format!(
+            "pipeline {name} has no inputs, so that no row of the data can fail it; name a pipeline with `inputs`"
+        )));
+    }
     let key = args.key.as_deref();
     run::check(&compiled, &run::Reads { inputs: &args.data, key, ..Default::default() })?;
     let order = order(args, compiled.job)?;

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::{bytes, counted, shown};
+use super::{bytes, counted, quoted};
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
+use crate::escape;
 
 /// The file that records a training.
 pub(super) const RECORD: &str = "training.json";
@@ -40,11 +41,12 @@ pub(super) fn run(folder: &Path) -> Result<CommandResult> {
 fn rendered(folder: &Path, files: u64, size: u64, damaged: &[(String, String)]) -> String {
     let read = format!("{} of weights, {} read", counted(files, "file"), bytes(size));
     if damaged.is_empty() {
-        return format!("{}: good ({read})", shown(folder));
+        return format!("{}: good ({read})", quoted(folder));
     }
-    let lines: String = damaged.iter().map(|(file, reason)| format!("  {file}: {reason}\n")).collect();
+    let lines: String =
+        damaged.iter().map(|(file, reason)| format!("  {}\n", escape::line(&format!("{file}: {reason}")))).collect();
     let remedy = "Restore these files from a copy, or move them away and run the same command again.";
-    format!("{}: damaged ({}; {read})\n{lines}{remedy}", shown(folder), counted(damaged.len() as u64, "finding"))
+    format!("{}: damaged ({}; {read})\n{lines}{remedy}", quoted(folder), counted(damaged.len() as u64, "finding"))
 }
 
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {

@@ -5,9 +5,10 @@ use std::path::Path;
 use anyflow_datasets::{DatasetError, Manifest, Verification, is_there};
 use serde_json::json;
 
-use super::{bytes, counted, shown, training};
+use super::{bytes, counted, quoted, training};
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
+use crate::escape;
 
 /// The record of a job. Unlike the manifest, it exists from the start.
 const BEGUN: &str = "job.json";
@@ -36,13 +37,16 @@ fn rendered(folder: &Path, manifest: &Manifest, found: &Verification) -> String 
     let read = format!("{}, {} read", counted(found.files, "file"), bytes(found.bytes));
     if found.damaged.is_empty() {
         let rows = counted(manifest.rows, "row");
-        return format!("{}: good ({rows}, {} failed; {read})", shown(folder), manifest.failures);
+        return format!("{}: good ({rows}, {} failed; {read})", quoted(folder), manifest.failures);
     }
-    let lines = found.damaged.iter().map(|damage| format!("  {}: {}\n", damage.file, damage.reason));
+    let lines = found
+        .damaged
+        .iter()
+        .map(|damage| format!("  {}\n", escape::line(&format!("{}: {}", damage.file, damage.reason))));
     let damaged = counted(found.damaged.len() as u64, "finding");
     let lines = lines.collect::<String>();
     let remedy = "Restore these files from a copy, or delete them and run the same command again.";
-    format!("{}: damaged ({damaged}; {read})\n{lines}{remedy}", shown(folder))
+    format!("{}: damaged ({damaged}; {read})\n{lines}{remedy}", quoted(folder))
 }
 
 fn without_manifest(folder: &Path) -> CliError {
@@ -51,6 +55,6 @@ fn without_manifest(folder: &Path) -> CliError {
     }
     CliError::Usage(format!(
         "{}: has no manifest.json; name the output folder of a finished run or a training",
-        shown(folder)
+        quoted(folder)
     ))
 }

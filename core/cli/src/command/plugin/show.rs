@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use serde_json::{Value, json};
 
 use crate::catalog::{Found, InstalledPlugins};
-use crate::command::{shown, table};
+use crate::command::{quoted, table};
 use crate::console::CommandResult;
 use crate::error::{CliError, Result};
 use crate::libtorch;
@@ -70,7 +70,7 @@ fn described(found: &Found) -> String {
     let PluginDescriptor { plugin, version, license, summary, libtorch, codecs, modules, .. } = &found.descriptor;
     let mut text = format!("{plugin} {version}: {summary}\n");
     let libtorch = libtorch.as_deref().unwrap_or("not needed");
-    text += &format!("  file      {}\n  blake3    {}\n", shown(&found.path), found.hash);
+    text += &format!("  file      {}\n  blake3    {}\n", quoted(&found.path), found.hash);
     text += &format!("  needs     {}\n  abi       {}\n", found.needs.join(", "), abi(&found.descriptor));
     text += &format!("  libtorch  {libtorch}\n  license   {license}\n");
     if let Some(refusal) = &found.refusal {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyflow_datasets::{Dataset, RowFilter, check_key};
+use anyflow_datasets::{Dataset, Feature, RowFilter, check_key};
 use anyflow_plan::descriptor::CellKind;
 use anyflow_plan::order::{DRAW_COLUMN, RowSelection};
 use anyflow_plan::plan::{Form, Job, Model, Op, RunPlan};
@@ -97,6 +97,7 @@ fn as_read(plan: &RunPlan, dataset: &Dataset) -> Result<Vec<(String, Option<Cell
         let Form::Cells { cell, .. } = &input.kind.form else { continue };
         let Some((name, kind)) = columns.iter_mut().find(|(name, _)| *name == input.column) else { continue };
         match (cell, &kind) {
+            (cell, None) => return Err(CliError::Usage(unread(dataset, name, stream, *cell)?)),
             (CellKind::I64, Some(CellKind::F64)) => *kind = Some(CellKind::I64),
             (CellKind::I64, Some(CellKind::Utf8))
                 if has_class_names(&plan.model, stream) || spells_numbers(dataset, name)? =>
@@ -119,6 +120,30 @@ fn as_read(plan: &RunPlan, dataset: &Dataset) -> Result<Vec<(String, Option<Cell
         }
     }
     Ok(columns)
+}
+
+/// What to say of a column whose type no codec reads.
+fn unread(dataset: &Dataset, column: &str, stream: &str, wanted: CellKind) -> Result<String> {
+    let feature = dataset.column(column)?;
+    let found = feature.describe();
+    let remedy = if matches!(feature, Feature::Value(name) if name == "null") {
+        "no cell of it has a value".to_string()
+    } else {
+        format!("write it as {}", example(wanted))
+    };
+    Ok(format!("column `{column}` holds {found}, but `{stream}` reads cells of kind {wanted}; {remedy}"))
+}
+
+/// What a column of cells of a kind can be.
+fn example(kind: CellKind) -> &'static str {
+    match kind {
+        CellKind::Bytes => "binary, as a record of `bytes` and `path`, or as text with the paths of the files",
+        CellKind::Utf8 => "text",
+        CellKind::I64 => "integers",
+        CellKind::F64 => "floats",
+        CellKind::List(_) => "lists of numbers",
+        CellKind::Files => "lists of binary",
+    }
 }
 
 /// True if one of the first cells of a column of text spells a whole number.

@@ -4,6 +4,7 @@ mod combinations;
 
 use std::path::Path;
 
+use anyflow_datasets::MANIFEST_FILE;
 use anyflow_plan::resolved_files;
 use serde_json::{Value, json};
 
@@ -85,7 +86,10 @@ impl Planned {
         if let Err(error) = &result {
             console.note(&error.render(console.color));
             combination.error = Some(error.json()["error"].take());
-            combination.write(&args.output)?;
+            // A finished run stays as it is, and so does what its folder says of it.
+            if !args.output.join(MANIFEST_FILE).exists() {
+                combination.write(&args.output)?;
+            }
         }
         Ok(End { combination, result })
     }

@@ -117,6 +117,13 @@ fn csv(random: &mut Random) -> (Vec<u8>, String) {
 }
 
 fn lines(random: &mut Random) -> (Vec<u8>, String) {
+    if random.below(8) == 0 {
+        let columns = *random.of_all(&[5_000, 20_000, 200_000]);
+        let separator = if random.below(2) == 0 { "," } else { "}}\n{\"a\":{" };
+        let keys: Vec<String> = (0..columns).map(|key| format!("\"k{key}\":1")).collect();
+        let text = format!("{{\"a\":{{{}}}}}\n", keys.join(separator));
+        return (text.into_bytes(), format!("a record of {columns} columns"));
+    }
     let good = b"{\"id\": 1, \"text\": \"a\", \"list\": [1, 2], \"inner\": {\"x\": 1.5}}";
     let (second, description) = change::json(good, random);
     ([&good[..], b"\n", &second, b"\n"].concat(), description)
