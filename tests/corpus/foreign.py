@@ -1,13 +1,21 @@
 """Makes the files of the corpus that other programs write: images by Pillow 13, and what Pillow reads from them
-(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14), and AAC by FFmpeg (PyAV 18.1); a table by Polars 2.1. Their bytes are those of
+(`*.pillow.png`); sounds by libsndfile 1.2 (soundfile 0.14), and AAC by FFmpeg (PyAV 18.1); tables by pandas 3.1, Polars 2.1 and pyarrow 23. Their bytes are those of
 these versions, and Ogg files have random numbers, so `make.py` leaves them alone."""
 
+import datetime
+import decimal
 import io
+import json
 import pathlib
+import struct
+import tarfile
+import zlib
 
 import av
 import numpy
+import pandas
 import polars
+import pyarrow.parquet
 import soundfile
 from PIL import Image, ImageOps
 
@@ -28,9 +36,36 @@ def put(name, data):
 def with_pixels(name, data):
     put(name, data)
     image = Image.open(io.BytesIO(data))
-    if image.mode == "RGBA":
+    if image.mode in ("RGBA", "LA"):
+        image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     put(name + ".pillow.png", encoded(image.convert("RGB"), "PNG", optimize=True))
+
+
+def palette_of_4_bits(image):
+    """A TIFF file with two indices in a byte, which Pillow reads but does not write."""
+    indices = numpy.asarray(image)
+    data = (indices[:, ::2] << 4 | indices[:, 1::2]).tobytes()
+    colors = numpy.array(image.getpalette(), "<u2").reshape(-1, 3)[:16].T * 257
+    height, width = indices.shape
+    short = lambda tag, value: struct.pack("<HHIHH", tag, 3, 1, value, 0)
+    head = b"II*\0" + struct.pack("<IH", 8, 9)
+    behind = len(head) + 9 * 12 + 4
+    entries = [short(256, width), short(257, height), short(258, 4), short(259, 1), short(262, 3)]
+    entries += [short(273, behind + 96), short(278, height), short(279, len(data))]
+    entries += [struct.pack("<HHII", 320, 3, 48, behind)]
+    return head + b"".join(entries) + bytes(4) + colors.tobytes() + data
+
+
+def interlaced_png(pixels):
+    """A PNG file in seven passes, which Pillow reads but does not write."""
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+    lines = [line for x, y, dx, dy in passes for line in pixels[y::dy, x::dx]]
+    chunk = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width, _ = pixels.shape
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1))
+    data = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + line.tobytes() for line in lines)))
+    return b"\x89PNG\r\n\x1a\n" + head + data + chunk(b"IEND", b"")
 
 
 WIDTH, HEIGHT = 24, 16
@@ -67,6 +102,33 @@ deep = Image.fromarray(((y * 3000 + x * 500) % 65536).astype("<u2"))
 put("good-16-bit.tiff", encoded(deep, "TIFF"))
 put("good-16-bit.png", encoded(deep, "PNG"))
 put("image.avif", encoded(picture.resize((8, 8)), "AVIF", quality=30))
+put("good-interlaced.png", interlaced_png(numpy.asarray(noise)))
+put("good-interlaced.gif", encoded(noise.quantize(), "GIF", interlace=1))
+still = encoded(noise, "WEBP", quality=80)
+put("cut.webp", still[:len(still) * 6 // 10])
+put("good-noise.webp", still)
+frames = dict(save_all=True, append_images=[noise.rotate(90), noise.rotate(180)], quality=60, duration=100)
+put("good-moving-lossy.webp", encoded(noise, "WEBP", **frames))
+# Pixels of the TIFF files below: Pillow shows floats and large integers only cut off at 255.
+with_pixels("good-palette.tiff", encoded(picture.quantize(200), "TIFF"))
+with_pixels("good-16-colors.tiff", palette_of_4_bits(picture.quantize(16)))
+with_pixels("good-ycbcr.tiff", encoded(picture.convert("YCbCr"), "TIFF"))
+gray = picture.convert("L")
+faint = gray.convert("LA")
+faint.putalpha(glass.getchannel("A"))
+with_pixels("good-gray-alpha.tiff", encoded(faint, "TIFF"))
+with_pixels("good-bits.tiff", encoded(picture.convert("1"), "TIFF", compression="group4"))
+levels = numpy.asarray(gray)
+put("good-float.tiff", encoded(Image.fromarray((levels / numpy.float32(255)).astype("<f4")), "TIFF"))
+put("wide-float.tiff", encoded(Image.fromarray(levels.astype("<f4")), "TIFF"))
+put("signed.tiff", encoded(Image.fromarray(levels.astype("<i4")), "TIFF"))
+put("good-gray.png", encoded(gray, "PNG", optimize=True))
+put("zstd.tiff", encoded(picture, "TIFF", compression="zstd"))
+put("lzma.tiff", encoded(picture, "TIFF", compression="lzma"))
+put("lab.tiff", encoded(picture.convert("LAB"), "TIFF"))
+put("good-noise.tiff", encoded(noise, "TIFF"))
+put("good-noise-lzw.tiff", encoded(noise, "TIFF", compression="tiff_lzw"))
+put("good-noise-jpeg.tiff", encoded(noise, "TIFF", compression="jpeg", quality=80))
 source = Image.open(HERE / "image" / "good-smooth.jpeg.pillow.png").convert("RGB")
 for name, resized in [
     ("stretch", source.resize((21, 13), LANCZOS)),
@@ -115,3 +177,40 @@ sound("good-long.flac", numpy.round(12000 * numpy.sin(2 * numpy.pi * (200 * t + 
 
 wide = polars.Series([1, 2], dtype=polars.Int128)
 polars.DataFrame({"id": [1, 2], "big": wide}).write_parquet(HERE / "parquet" / "bad-int128.parquet")
+
+
+rows = {"id": ["a", "b", "c"], "value": [0.5, -1.25, 3.0], "kind": ["cat", "dog", "cat"], "count": [1, 2, 3]}
+
+
+def table(name, data, **options):
+    pyarrow.parquet.write_table(data, HERE / "parquet" / name, **options)
+
+
+# As the writers lay a table out: an index and categories; views of text; no Arrow schema; timestamps of 96 bits.
+frame = pandas.DataFrame(rows).astype({"kind": "category"}).set_index("id")
+frame[frame["count"] > 0].to_parquet(HERE / "parquet" / "good-pandas.parquet")
+polars.DataFrame(rows).with_columns(polars.col("kind").cast(polars.Categorical)).write_parquet(HERE / "parquet" / "good-polars.parquet")
+plain = pyarrow.table({**rows, "at": pyarrow.array([0, 1, 2], pyarrow.timestamp("us"))})
+table("good-duckdb-like.parquet", plain.drop_columns("at"), store_schema=False, compression="snappy", row_group_size=2)
+spark = plain.replace_schema_metadata({"org.apache.spark.version": "4.0.0"})
+table("good-spark-like.parquet", spark, store_schema=False, use_deprecated_int96_timestamps=True, version="1.0", compression="snappy")
+
+days = [datetime.date(2024, 2, 29), None, datetime.date(1969, 12, 31)]
+times = [datetime.datetime(2024, 2, 29, 23, 59, 59, 123456), None, datetime.datetime(1900, 1, 1)]
+table("good-types.parquet", pyarrow.table({
+    **rows,
+    "days": pyarrow.array(days, pyarrow.date64()),
+    "times": pyarrow.array(times, pyarrow.timestamp("ns")),
+    "pairs": pyarrow.array([[("a", 1)], None, []], pyarrow.map_(pyarrow.string(), pyarrow.int32())),
+    "prices": pyarrow.array([decimal.Decimal("12345678901234567890.12"), None, decimal.Decimal("-0.01")], pyarrow.decimal128(25, 2)),
+    "spans": pyarrow.array([1, None, -5], pyarrow.duration("ms")),
+}), use_deprecated_int96_timestamps=True)
+
+with tarfile.open(HERE / "tar" / "img2dataset.tar", "w") as tar:
+    for key, caption in [("000000000", "a red square"), ("000000001", "ein grünes Dreieck")]:
+        about = {"caption": caption, "key": key, "url": f"https://example.org/{key}", "status": "success", "error_message": None}
+        files = {"jpg": encoded(picture, "JPEG"), "json": json.dumps(about).encode(), "txt": caption.encode()}
+        for ending, data in files.items():
+            member = tarfile.TarInfo(f"{key}.{ending}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))

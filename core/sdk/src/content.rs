@@ -212,6 +212,7 @@ mod tests {
             (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "a HEIC image"),
             (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "an MP4 film, not an image"),
             (b"RIFF\x24\0\0\0WAVEfmt ", "a WAV recording, not an image"),
+            (b"RIFX\0\0\0\x24WAVEfmt ", "a WAV recording with the highest bytes first (RIFX), not an image"),
             (b"fLaC\0\0\0\x22", "a FLAC recording"),
             (&[0; 12], "12 zero bytes"),
             (b"\n\x89PNG\r\n\x1a\n", "9 bytes of no known format (first bytes 0a 89 50 4e 47 0d 0a 1a)"),

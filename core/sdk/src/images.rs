@@ -1,10 +1,13 @@
 //! Still images of all common formats -> pixels of a given size. Needs the feature `images`.
 
+mod directory;
 mod fit;
 mod jpeg;
 mod orientation;
 mod others;
 mod resize;
+mod tiff;
+mod webp;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +19,7 @@ use crate::{Error, Partial};
 pub use fit::{Frame, ImageFit};
 pub use image;
 pub use others::ends_early;
+pub use webp::WebpExtent;
 
 /// The formats that [`ImageReader`] reads.
 pub const SUPPORTED: &str = "PNG, JPEG, WebP, TIFF, GIF, BMP, PNM and ICO";
@@ -46,14 +50,17 @@ struct Extent {
 
 impl ImageReader {
     /// Reads an image, the first frame of an animation, turned upright as its EXIF orientation says, and passes it on.
-    /// Missing lines of a partial image are grey.
+    /// Missing pixels of a partial image are grey.
     ///
     /// # Errors
     /// [`Error::Data`] for a cell that holds no supported image, and for one that is damaged, too large, or ends early.
     pub fn read<T>(&self, bytes: &[u8], then: impl FnOnce(DynamicImage) -> T) -> Result<T, Error> {
         let Some(format) = format_of(bytes) else { return Err(unreadable(bytes, Medium::Image, SUPPORTED)) };
-        let (image, _lock) =
-            if format == ImageFormat::Jpeg { jpeg::read(self, bytes)? } else { others::read(self, bytes, format)? };
+        let (image, _lock) = match format {
+            ImageFormat::Jpeg => jpeg::read(self, bytes)?,
+            ImageFormat::Tiff => tiff::read(self, bytes)?,
+            _ => others::read(self, bytes, format)?,
+        };
         Ok(then(image))
     }
 
@@ -80,10 +87,17 @@ impl ImageReader {
         Ok(large.then(|| LARGE.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// Refuses an image of `height` lines of which the first `there` are in the file.
+    /// Refuses an image of `height` lines of which `there` are in the file; one without any in each case.
     fn ends_early(&self, there: usize, height: u32) -> Result<(), Error> {
+        if there == 0 {
+            return Err(nothing_there(height));
+        }
         self.partial.check(format!("the image ends early: {there} of {height} lines are there"))
     }
+}
+
+fn nothing_there(height: u32) -> Error {
+    Error::data(format!("the image ends early: 0 of {height} lines are there, so that nothing of it can be taken"))
 }
 
 /// The format of an image, if it is supported.
@@ -102,11 +116,10 @@ fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
     }
 }
 
-/// The lines of `pixels` before those at the end that no decoder wrote.
-fn lines_there(pixels: &[u8], line: usize) -> usize {
-    let lines = pixels.chunks_exact(line.max(1));
-    let missing = lines.clone().rev().take_while(|line| line.iter().all(|byte| *byte == MISSING)).count();
-    lines.len() - missing
+/// The number of lines of an image that are the same, whatever the missing bytes are taken for.
+fn whole_lines(first: &[u8], second: &[u8], line: usize) -> usize {
+    let line = line.max(1);
+    first.chunks_exact(line).zip(second.chunks_exact(line)).filter(|(first, second)| first == second).count()
 }
 
 #[cfg(test)]

@@ -93,7 +93,7 @@ pub use dense::Element;
 pub use error::Error;
 pub use files::Files;
 pub use list::{List, OwnedList};
-pub use log::{Level, log};
+pub use log::{CutCount, Level, log};
 #[cfg(feature = "torch")]
 pub use module::{
     Aligner, Decoder, Encoder, FeatureExtractor, Module, PerceptualEncoder, PooledEncoder, PromptEncoder, Scorer,

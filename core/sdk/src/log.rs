@@ -1,6 +1,6 @@
 //! Messages for the host's log.
 
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use crate::abi::{Host, StrView, status};
 
@@ -30,6 +30,39 @@ pub fn log(level: Level, text: &str) {
     if let Some(write) = unsafe { (*host).log } {
         // SAFETY: the text is readable until the call returns.
         unsafe { write(level as u32, StrView::new(text.as_bytes())) };
+    }
+}
+
+/// Counts the cells that a codec cut, and says so once, when the codec is dropped.
+#[derive(Debug)]
+pub struct CutCount {
+    codec: String,
+    cells: &'static str,
+    left: String,
+    all: AtomicU64,
+    cut: AtomicU64,
+}
+
+impl CutCount {
+    /// For a codec such as `text/bytes`, its `cells` such as `texts`, and what is left of one, such as `64 bytes`.
+    pub fn new(codec: impl Into<String>, cells: &'static str, left: impl Into<String>) -> Self {
+        CutCount { codec: codec.into(), cells, left: left.into(), all: AtomicU64::new(0), cut: AtomicU64::new(0) }
+    }
+
+    /// Counts a cell.
+    pub fn add(&self, is_cut: bool) {
+        self.all.fetch_add(1, Ordering::Relaxed);
+        self.cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
+    }
+}
+
+impl Drop for CutCount {
+    fn drop(&mut self) {
+        let (all, cut) = (self.all.load(Ordering::Relaxed), self.cut.load(Ordering::Relaxed));
+        if cut > 0 {
+            let CutCount { codec, cells, left, .. } = self;
+            log(Level::Warning, &format!("{codec}: {cut} of {all} {cells} were cut to {left}"));
+        }
     }
 }
 

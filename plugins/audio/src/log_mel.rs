@@ -1,6 +1,6 @@
 //! The codec `log-mel`.
 
-use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, Partial, descriptor::*};
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, CutCount, Error, OwnedCell, Parameters, Partial, descriptor::*};
 use realfft::num_complex::Complex32;
 
 use crate::mel::Mel;
@@ -25,6 +25,7 @@ pub struct LogMel {
     samples: usize,
     spectrum: Spectrum,
     mel: Mel,
+    count: CutCount,
 }
 
 #[derive(serde::Deserialize)]
@@ -61,7 +62,7 @@ impl Codec for LogMel {
             "frames": {"type": "integer", "minimum": 2, "maximum": 1024, "default": 32},
             "seconds": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 0.45, "description": "length of decoded sounds"},
             "from": {"type": "number", "minimum": 0, "maximum": 86400, "default": 0, "description": "seconds of the recording that are skipped"},
-            "span": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 60, "description": "most seconds that are read; what follows is cut"},
+            "span": {"type": "number", "exclusiveMinimum": 0, "maximum": 60, "default": 60, "description": "most seconds that are read; what follows is cut, and the log counts such recordings"},
             "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to a recording that ends early"}
         }"#,
     };
@@ -88,12 +89,15 @@ impl Codec for LogMel {
                 "{frames} frames of {FRAME} samples do not cover {seconds} s; raise frames or lower seconds"
             )));
         }
-        Ok(LogMel { samples, spectrum: Spectrum::new(), mel: Mel::new(bands, sample_rate), config })
+        let count = CutCount::new("audio/log-mel", "recordings", format!("{span} s"));
+        Ok(LogMel { samples, spectrum: Spectrum::new(), mel: Mel::new(bands, sample_rate), count, config })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
         let Config { sample_rate: rate, from, span: seconds, partial, .. } = self.config;
-        let mut sound = recording::read(cell.bytes()?, &Excerpt { rate, from, seconds, partial })?;
+        let sound = recording::read(cell.bytes()?, &Excerpt { rate, from, seconds, partial })?;
+        self.count.add(sound.is_cut);
+        let mut sound = sound.samples;
         recording::to_full_scale(&mut sound);
         if sound.len() < MIN_SAMPLES {
             sound.resize(MIN_SAMPLES, 0.0);
@@ -158,7 +162,7 @@ mod tests {
 
     fn decoded(codec: &LogMel, array: &[f32]) -> Vec<f32> {
         match codec.decode(array).unwrap() {
-            OwnedCell::Bytes(file) => recording::read(&file, &Excerpt::whole(8_000)).unwrap(),
+            OwnedCell::Bytes(file) => recording::read(&file, &Excerpt::whole(8_000)).unwrap().samples,
             other => panic!("{other:?}"),
         }
     }

@@ -4,6 +4,7 @@ mod aiff;
 mod au;
 mod caf;
 mod chunks;
+mod head;
 mod mix;
 mod mp4;
 mod opus;
@@ -23,7 +24,7 @@ use hound::{SampleFormat, WavSpec, WavWriter};
 
 use crate::resample::{MAX_SAMPLE, resampled};
 pub(crate) use mix::MAX_SECONDS;
-use mix::Mix;
+use mix::{Mix, Sound};
 
 /// The most seconds that may be skipped: a day.
 const MAX_FROM: f64 = 86_400.0;
@@ -58,8 +59,15 @@ pub(crate) fn check_from(from: f64) -> Result<(), Error> {
     Err(Error::Parameters(format!("from is {from}; it must be from 0 to {MAX_FROM} seconds")))
 }
 
+/// What a codec reads of a recording.
+pub(crate) struct Excerpted {
+    pub(crate) samples: Vec<f32>,
+    /// True if the recording goes on behind them.
+    pub(crate) is_cut: bool,
+}
+
 /// Reads a recording: the format is told from the content, channels are averaged, full scale is 1.
-pub(crate) fn read(bytes: &[u8], excerpt: &Excerpt) -> Result<Vec<f32>, Error> {
+pub(crate) fn read(bytes: &[u8], excerpt: &Excerpt) -> Result<Excerpted, Error> {
     let mut mix = Mix::new(*excerpt);
     decode(bytes, &mut mix)?;
     let mut sound = mix.finish()?;
@@ -69,11 +77,12 @@ pub(crate) fn read(bytes: &[u8], excerpt: &Excerpt) -> Result<Vec<f32>, Error> {
         decode(bytes, &mut mix)?;
         sound = mix.finish()?;
     }
-    let samples = sound.samples;
+    let Sound { samples, rate, is_cut, .. } = sound;
     if let Some(at) = samples.iter().position(|sample| !sample.is_finite() || sample.abs() > MAX_SAMPLE) {
         return Err(Error::data(format!("the recording holds {} at sample {at}", samples[at])));
     }
-    if sound.rate == excerpt.rate { Ok(samples) } else { resampled(&samples, sound.rate, excerpt.rate) }
+    let samples = if rate == excerpt.rate { samples } else { resampled(&samples, rate, excerpt.rate)? };
+    Ok(Excerpted { samples, is_cut })
 }
 
 fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {

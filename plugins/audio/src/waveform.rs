@@ -1,6 +1,6 @@
 //! The codec `waveform`.
 
-use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, OwnedCell, Parameters, Partial, descriptor::*};
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, CutCount, Error, OwnedCell, Parameters, Partial, descriptor::*};
 
 use crate::recording::{self, Excerpt};
 
@@ -8,16 +8,18 @@ use crate::recording::{self, Excerpt};
 const MARGIN: f64 = 2.0;
 
 /// A recording <-> its first samples from the second `from` on, between -1 and 1, mono and at a given rate. Silence pads
-/// short recordings; the rest of long ones is cut. Decodes to WAV.
+/// short recordings; the rest of long ones is cut, and the log counts those. Decodes to WAV.
 pub struct Waveform {
     sample_rate: u32,
     from: f64,
     partial: Partial,
+    count: CutCount,
 }
 
 #[derive(serde::Deserialize)]
 struct Config {
     sample_rate: u32,
+    samples: usize,
     #[serde(default)]
     from: f64,
     #[serde(default)]
@@ -36,26 +38,30 @@ impl Codec for Waveform {
         array: f32_port_in(&[fixed("channel", 1), axis_of("sample", "samples")], -1, 1),
         parameters: r#"{
             "sample_rate": {"type": "integer", "minimum": 4000, "maximum": 48000, "default": 8000},
-            "samples": {"type": "integer", "minimum": 1, "maximum": 2880000, "default": 8000},
+            "samples": {"type": "integer", "minimum": 1, "maximum": 2880000, "default": 8000, "description": "the rest of a longer recording is cut; the log counts these"},
             "from": {"type": "number", "minimum": 0, "maximum": 86400, "default": 0, "description": "seconds of the recording that are skipped"},
             "partial": {"enum": ["fail", "accept"], "default": "fail", "description": "what happens to a recording that ends early"}
         }"#,
     };
 
     fn new(parameters: &Parameters) -> Result<Self, Error> {
-        let Config { sample_rate, from, partial } = parameters.read()?;
+        let Config { sample_rate, samples, from, partial } = parameters.read()?;
         if !(4_000..=48_000).contains(&sample_rate) {
             return Err(Error::Parameters(format!("sample_rate is {sample_rate}; it must be from 4000 to 48000")));
         }
         recording::check_from(from)?;
-        Ok(Waveform { sample_rate, from, partial })
+        let left = format!("{samples} samples, {:.2} s", samples as f64 / f64::from(sample_rate));
+        let count = CutCount::new("audio/waveform", "recordings", left);
+        Ok(Waveform { sample_rate, from, partial, count })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
-        let Waveform { sample_rate: rate, from, partial } = *self;
+        let Waveform { sample_rate: rate, from, partial, .. } = *self;
         let seconds = array.len() as f64 / f64::from(rate) + MARGIN;
         let sound = recording::read(cell.bytes()?, &Excerpt { rate, from, seconds, partial })?;
-        array.iter_mut().zip(sound).for_each(|(out, sample)| *out = sample.clamp(-1.0, 1.0));
+        // Resampling may add a sample.
+        self.count.add(sound.is_cut || sound.samples.len() > array.len() + 1);
+        array.iter_mut().zip(sound.samples).for_each(|(out, sample)| *out = sample.clamp(-1.0, 1.0));
         Ok(())
     }
 

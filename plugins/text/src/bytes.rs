@@ -1,8 +1,6 @@
 //! The codec `bytes`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use anyflow_sdk::{Cell, Codec, CodecDescriptor, Error, Level, OwnedCell, Parameters, descriptor::*, log};
+use anyflow_sdk::{Cell, Codec, CodecDescriptor, CutCount, Error, OwnedCell, Parameters, descriptor::*};
 use unicode_normalization::UnicodeNormalization;
 
 /// `[byte, bit]`: the eight bits of a byte from the highest, -1 or 1, then 1; after the text all bits are 0 and the last
@@ -16,8 +14,7 @@ const VALUES: usize = 9;
 pub struct Bytes {
     length: usize,
     on_long: OnLong,
-    texts: AtomicU64,
-    cut: AtomicU64,
+    count: CutCount,
 }
 
 /// What the codec does with a text of more bytes than `length`.
@@ -39,18 +36,18 @@ struct Config {
 impl Bytes {
     /// The text that is encoded: all of it, or the whole characters that fit.
     fn fitting<'t>(&self, text: &'t str) -> Result<&'t str, Error> {
-        self.texts.fetch_add(1, Ordering::Relaxed);
-        if text.len() <= self.length {
-            return Ok(text);
-        }
-        if self.on_long == OnLong::Fail {
+        let is_long = text.len() > self.length;
+        if is_long && self.on_long == OnLong::Fail {
             return Err(Error::data(format!(
                 "the text has {} bytes, more than `length: {}`; raise `length`, or set `on_long: cut`",
                 text.len(),
                 self.length
             )));
         }
-        self.cut.fetch_add(1, Ordering::Relaxed);
+        self.count.add(is_long);
+        if !is_long {
+            return Ok(text);
+        }
         let end = (0..=self.length).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         Ok(&text[..end])
     }
@@ -83,7 +80,7 @@ impl Codec for Bytes {
         if !(1..=4096).contains(&length) {
             return Err(Error::Parameters(format!("length is {length}; it must be from 1 to 4096")));
         }
-        Ok(Bytes { length, on_long, texts: AtomicU64::new(0), cut: AtomicU64::new(0) })
+        Ok(Bytes { length, on_long, count: CutCount::new("text/bytes", "texts", format!("{length} bytes")) })
     }
 
     fn encode(&self, cell: Cell<'_>, array: &mut [f32]) -> Result<(), Error> {
@@ -112,18 +109,6 @@ impl Codec for Bytes {
         let byte = |row: &[f32]| row[..8].iter().fold(0u8, |byte, value| byte << 1 | u8::from(*value > 0.0));
         let bytes: Vec<u8> = text.map(byte).collect();
         Ok(OwnedCell::Utf8(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-}
-
-impl Drop for Bytes {
-    /// Counts the cut texts once, whatever their number.
-    fn drop(&mut self) {
-        let cut = self.cut.load(Ordering::Relaxed);
-        if cut > 0 {
-            let texts = self.texts.load(Ordering::Relaxed);
-            let length = self.length;
-            log(Level::Warning, &format!("text/bytes: {cut} of {texts} texts were cut to {length} bytes"));
-        }
     }
 }
 

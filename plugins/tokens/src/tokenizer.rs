@@ -1,8 +1,6 @@
 //! A tokenizer with a fixed number of tokens per text.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use anyflow_sdk::{Cell, Error, Level, log};
+use anyflow_sdk::{Cell, CutCount, Error};
 use serde_json::{Value, json};
 use tokenizers::Tokenizer;
 
@@ -61,12 +59,10 @@ pub(crate) struct FixedTokenizer {
     words: Option<Words>,
     /// The ids in front of those of a text, and behind them.
     marks: [Vec<u32>; 2],
-    codec: &'static str,
     length: usize,
     pad: u32,
     on_long: OnLong,
-    texts: AtomicU64,
-    cut: AtomicU64,
+    count: CutCount,
 }
 
 impl FixedTokenizer {
@@ -104,8 +100,8 @@ impl FixedTokenizer {
             )));
         }
         let words = Words::of(&described, kind.breaks);
-        let [texts, cut] = [0, 0].map(AtomicU64::new);
-        Ok(FixedTokenizer { tokenizer, words, marks: around, codec: kind.codec, length, pad, on_long, texts, cut })
+        let count = CutCount::new(format!("tokens/{}", kind.codec), "texts", format!("{length} tokens"));
+        Ok(FixedTokenizer { tokenizer, words, marks: around, length, pad, on_long, count })
     }
 
     /// The ids of a text without marks.
@@ -120,19 +116,17 @@ impl FixedTokenizer {
     /// Writes ids and mask of a text.
     pub fn encode(&self, cell: Cell<'_>, array: &mut [i64]) -> Result<(), Error> {
         let own = self.own_ids(cell.text()?)?;
-        self.texts.fetch_add(1, Ordering::Relaxed);
         let [before, behind] = &self.marks;
         let room = self.length - before.len() - behind.len();
-        if own.len() > room {
-            if self.on_long == OnLong::Fail {
-                return Err(Error::data(format!(
-                    "the text has {} tokens, more than fit into `length: {}`; raise `length`, or set `on_long: cut`",
-                    own.len(),
-                    self.length
-                )));
-            }
-            self.cut.fetch_add(1, Ordering::Relaxed);
+        let is_long = own.len() > room;
+        if is_long && self.on_long == OnLong::Fail {
+            return Err(Error::data(format!(
+                "the text has {} tokens, more than fit into `length: {}`; raise `length`, or set `on_long: cut`",
+                own.len(),
+                self.length
+            )));
         }
+        self.count.add(is_long);
         let (ids, mask) = array.split_at_mut(self.length);
         ids.fill(i64::from(self.pad));
         let shown = before.iter().chain(own.iter().take(room)).chain(behind);
@@ -153,18 +147,6 @@ impl FixedTokenizer {
         });
         let ids = known.collect::<Result<Vec<u32>, Error>>()?;
         self.tokenizer.decode(&ids, true).map_err(Error::data)
-    }
-}
-
-impl Drop for FixedTokenizer {
-    /// Counts the cut texts once, whatever their number.
-    fn drop(&mut self) {
-        let cut = self.cut.load(Ordering::Relaxed);
-        if cut > 0 {
-            let texts = self.texts.load(Ordering::Relaxed);
-            let Self { codec, length, .. } = self;
-            log(Level::Warning, &format!("tokens/{codec}: {cut} of {texts} texts were cut to {length} tokens"));
-        }
     }
 }
 

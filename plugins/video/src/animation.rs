@@ -1,9 +1,9 @@
 //! GIF, APNG, WebP and MP4 files, and lists of images <-> frames of a given size.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use anyflow_sdk::content::{FileContent, Medium, unreadable};
-use anyflow_sdk::images::{ImageReader, ends_early};
+use anyflow_sdk::images::{ImageReader, WebpExtent, ends_early};
 use anyflow_sdk::{Error, Files, Partial};
 use image::codecs::gif::{GifDecoder, GifEncoder, Repeat};
 use image::codecs::png::{PngDecoder, PngEncoder};
@@ -46,7 +46,10 @@ pub(crate) fn read(bytes: &[u8], shape: Shape, excerpt: &Excerpt) -> Result<Vec<
     let damaged = |error: ImageError| Error::data(format!("the animation is damaged or ends early: {error}"));
     let Decoded { frames, times, all, error } = moving.map_err(damaged)?;
     match error {
-        Some(error) if all > 0 && ends_early(&error) => {
+        Some(error) if ends_early(&error) && all == 0 => {
+            return Err(Error::data("the animation ends early: 0 frames are there"));
+        }
+        Some(error) if ends_early(&error) => {
             excerpt.partial.check(format!("the animation ends early: {all} frames are there"))?;
         }
         Some(error) => return Err(damaged(error)),
@@ -104,9 +107,24 @@ fn decode(bytes: &[u8], excerpt: &Excerpt) -> Option<image::ImageResult<Decoded>
         if decoder.is_apng()? { Ok(Some(collected(decoder.apng()?.into_frames(), excerpt))) } else { Ok(None) }
     };
     let webp = || -> image::ImageResult<_> {
-        let mut decoder = WebPDecoder::new(Cursor::new(bytes))?;
+        let extent = WebpExtent::of(bytes);
+        // The decoder makes frames of what is behind the end of the file.
+        let whole = if extent.is_cut() && extent.frames > 0 { &bytes[..extent.end] } else { bytes };
+        let mut decoder = match WebPDecoder::new(Cursor::new(whole)) {
+            // A still image that ends early is read as one.
+            Err(_) if extent.is_cut() && extent.frames == 0 => return Ok(None),
+            decoder => decoder?,
+        };
         decoder.set_limits(limits())?;
-        if decoder.has_animation() { Ok(Some(collected(decoder.into_frames(), excerpt))) } else { Ok(None) }
+        if !decoder.has_animation() {
+            return Ok(None);
+        }
+        let frames = decoder.into_frames();
+        if !extent.is_cut() {
+            return Ok(Some(collected(frames, excerpt)));
+        }
+        let end = ImageError::IoError(io::ErrorKind::UnexpectedEof.into());
+        Ok(Some(collected(frames.take(extent.frames).chain([Err(end)]), excerpt)))
     };
     let gif = || -> image::ImageResult<_> {
         let mut decoder = GifDecoder::new(Cursor::new(bytes))?;
@@ -242,13 +260,39 @@ mod tests {
         for (file, words) in [
             (&include_bytes!("../../../tests/corpus/image/image.avif")[..], "an AVIF image, which is not supported"),
             (include_bytes!("../../../tests/corpus/audio/good.flac"), "a FLAC recording, not a film"),
-            (&moving[..moving.len() / 2], "damaged or ends early"),
+            (&moving[..moving.len() / 2], "the animation ends early: 0 frames are there"),
+            (&moving[..moving.len() - 2], "the animation ends early: 1 frames are there"),
+            (include_bytes!("../../../tests/corpus/image/cut.webp"), "the image ends early: "),
             (b"", "the cell is empty"),
         ] {
             let text = read(file, shape).unwrap_err().to_string();
             assert!(text.contains(words), "{words}: {text}");
         }
     }
+
+    #[test]
+    fn a_cut_webp_animation_has_the_frames_that_are_there_whole() {
+        let shape = Shape { frames: 3, height: 48, width: 48 };
+        for file in [
+            &include_bytes!("../../../tests/corpus/image/good-moving-lossy.webp")[..],
+            include_bytes!("../../../tests/corpus/image/good-moving.webp"),
+        ] {
+            let all = read(file, shape).unwrap();
+            let chunks: Vec<usize> = (0..file.len()).filter(|at| file[*at..].starts_with(b"ANMF")).collect();
+            for (there, begin) in chunks.iter().enumerate() {
+                for end in [begin + 9, begin + 40, chunks.get(there + 1).unwrap_or(&file.len()) - 2] {
+                    let text = read(&file[..end], shape).unwrap_err().to_string();
+                    assert!(text.contains(&format!("the animation ends early: {there} frames are there")), "{text}");
+                    let partial = super::read(&file[..end], shape, &excerpt(json!({"partial": "accept"})));
+                    assert_eq!(partial.is_ok(), there > 0, "{there}");
+                    assert!(partial.is_err() || partial.unwrap()[0] == all[0]);
+                }
+            }
+            // A padding byte that is missing harms nothing.
+            assert!(read(&file[..file.len() - 1], shape).is_ok());
+        }
+    }
+
     /// Twelve frames of a quarter of a second, each of a level of its own.
     fn film() -> (Vec<u8>, Shape) {
         let shape = Shape { frames: 12, height: 2, width: 2 };

@@ -55,6 +55,7 @@ pub(super) const MEDIA: &[Magic] = &[
     image(b"gimp xcf", "a GIMP image"),
     image(b"II\xbc\x01", "a JPEG XR image"),
     Magic { at: 8, bytes: b"WEBP", name: "a WebP image", medium: Some(Medium::Image) },
+    sound(0, b"RIFX", "a WAV recording with the highest bytes first (RIFX)"),
     sound(8, b"WAVE", "a WAV recording"),
     sound(0, b"riff\x2e\x91\xcf\x11", "a W64 recording"),
     sound(8, b"AIF", "an AIFF recording"),

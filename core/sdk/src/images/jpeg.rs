@@ -17,7 +17,7 @@ use zune_jpeg::errors::DecodeErrors;
 use layout::Layout;
 use source::{Filled, READ_AHEAD};
 
-use super::{Extent, ImageReader, MISSING, lines_there, orientation};
+use super::{Extent, ImageReader, MISSING, orientation};
 use crate::Error;
 
 /// Images up to this number of bytes are always decoded twice, to find a loss of less than the decoder reads ahead.
@@ -44,9 +44,7 @@ struct Decoded {
 }
 
 pub(super) fn read(reader: &ImageReader, bytes: &[u8]) -> Result<Read, Error> {
-    // Interrupted downloads leave zeros.
-    let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
-    let bytes = &bytes[..bytes.len() - zeros];
+    let bytes = without_rest(bytes);
     let head = Head::of(bytes)?;
     let pixel = if head.gray { 1 } else { 3 };
     let lock = reader.admit(Extent { width: head.width, height: head.height, pixel })?;
@@ -59,6 +57,22 @@ pub(super) fn read(reader: &ImageReader, bytes: &[u8]) -> Result<Read, Error> {
     let mut image = image.ok_or_else(|| Error::Failed("the decoded JPEG image has another size".into()))?;
     image.apply_orientation(head.orientation);
     Ok((image, lock))
+}
+
+/// The file without zeros at its end, which interrupted downloads leave, and without the first byte of a marker there.
+fn without_rest(bytes: &[u8]) -> &[u8] {
+    let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
+    let marks = bytes[..bytes.len() - zeros].iter().rev().take_while(|byte| **byte == 0xFF).count();
+    // In coded data, a zero behind 0xFF says that it is no marker.
+    let end = if zeros == 0 { bytes.len() - marks } else { bytes.len() - zeros + marks.min(1) };
+    &bytes[..end]
+}
+
+/// The lines of `pixels` before those at the end that the decoder did not write.
+fn lines_there(pixels: &[u8], line: usize) -> usize {
+    let lines = pixels.chunks_exact(line.max(1));
+    let missing = lines.clone().rev().take_while(|line| line.iter().all(|byte| *byte == MISSING)).count();
+    lines.len() - missing
 }
 
 impl Head {

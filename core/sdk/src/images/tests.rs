@@ -61,6 +61,11 @@ fn images_are_those_of_pillow() {
         (pair!("good.tiff"), 0),
         (pair!("good-jpeg.tiff"), 4),
         (pair!("good-cmyk.tiff"), 2),
+        (pair!("good-palette.tiff"), 0),
+        (pair!("good-16-colors.tiff"), 0),
+        (pair!("good-bits.tiff"), 0),
+        (pair!("good-gray-alpha.tiff"), 1),
+        (pair!("good-ycbcr.tiff"), 1),
         (pair!("good.ppm"), 0),
         (pair!("good.ico"), 0),
         // Its colours are stored for every fourth pixel and change sharply, and decoders smooth them differently.
@@ -97,6 +102,7 @@ fn a_jpeg_that_ends_early_says_how_much_is_there() {
     let noise = corpus!("good-noise.jpeg");
     let smooth = corpus!("good-smooth.jpeg");
     let restarts = corpus!("good-restarts.jpeg");
+    let mut taken = 0;
     for (name, image, most) in [
         ("noise, 40 %", cut(noise, 40), 32),
         ("noise, 60 %", cut(noise, 60), 32),
@@ -113,7 +119,14 @@ fn a_jpeg_that_ends_early_says_how_much_is_there() {
         let lines = text.strip_prefix("the image ends early: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         let lines: usize = lines.unwrap_or_else(|| panic!("{name}: {text}"));
         assert!(lines <= most && text.contains(&format!("{lines} of 48 lines are there")), "{name}: {text}");
-        let partial = reader(Partial::Accept).read(&image, DynamicImage::into_rgb8).unwrap();
+        let accepted = reader(Partial::Accept).read(&image, DynamicImage::into_rgb8);
+        if lines == 0 {
+            // It ends within its first row of blocks.
+            assert!(accepted.is_err(), "{name}");
+            continue;
+        }
+        taken += 1;
+        let partial = accepted.unwrap();
         let all = rgb(if name.starts_with("smooth") {
             smooth
         } else if name.starts_with("restarts") {
@@ -127,6 +140,7 @@ fn a_jpeg_that_ends_early_says_how_much_is_there() {
         let gray = (lines as u32..48).all(|y| (0..48).all(|x| partial.get_pixel(x, y).0 == [128; 3]));
         assert!(same && gray, "{name}, {lines} lines: {same} {gray}");
     }
+    assert!(taken > 4, "{taken}");
     let progressive = corpus!("good-progressive.jpeg");
     let scans: Vec<usize> = (2..progressive.len()).filter(|at| progressive[*at..].starts_with(&[0xFF, 0xDA])).collect();
     assert_eq!(scans.len(), 10);
@@ -197,6 +211,9 @@ fn a_jpeg_without_its_end_mark_is_whole() {
         let whole = rgb(image);
         let without = &image[..image.len() - 2];
         assert_eq!(rgb(without), whole, "{name}");
+        for end in [&[0xFF][..], &[0xFF; 3], &[0xFF, 0, 0]] {
+            assert_eq!(rgb(&[without, end].concat()), whole, "{name} and {end:?}");
+        }
         assert_eq!(rgb(&[without, &[0; 100]].concat()), whole, "{name}");
         assert_eq!(rgb(&[image, b"more of another program"].concat()), whole, "{name}");
     }
@@ -224,6 +241,116 @@ fn other_images_that_end_early_say_how_much_is_there() {
     let png = file(DynamicImage::ImageLuma16(deep.clone()), ImageFormat::Png);
     let partial = reader(Partial::Accept).read(&png[..png.len() * 7 / 10], DynamicImage::into_luma16).unwrap();
     assert_eq!(partial.get_pixel(7, 3), deep.get_pixel(7, 3));
+}
+
+/// The lines that a refusal counts.
+fn lines_of(bytes: &[u8]) -> u32 {
+    let text = refusal(bytes);
+    let lines = text.strip_prefix("the image ends early: ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+    lines.unwrap_or_else(|| panic!("{text}"))
+}
+
+#[test]
+fn lines_are_counted_wherever_the_format_puts_them() {
+    let noise = rgb(corpus!("good-noise.tiff"));
+    let format = |format: ImageFormat| file(noise.clone(), format);
+    let deep = DynamicImage::ImageRgb8(noise.clone()).into_luma16();
+    // Of 48 lines: those from the bottom, from the top, and in passes, of which the last but one completes each second line.
+    for (name, whole, percent, lines) in [
+        ("bottom-up BMP", format(ImageFormat::Bmp), 10, 4..=4),
+        ("bottom-up BMP", format(ImageFormat::Bmp), 99, 47..=47),
+        ("PPM", format(ImageFormat::Pnm), 99, 47..=47),
+        ("PGM of 16 bits", file(deep, ImageFormat::Pnm), 50, 23..=24),
+        ("PNG", format(ImageFormat::Png), 50, 20..=26),
+        ("interlaced PNG", corpus!("good-interlaced.png").to_vec(), 75, 24..=37),
+        ("interlaced GIF", corpus!("good-interlaced.gif").to_vec(), 60, 15..=30),
+        ("TIFF", corpus!("good-noise.tiff").to_vec(), 99, 47..=47),
+        ("TIFF", corpus!("good-noise.tiff").to_vec(), 50, 23..=24),
+        ("WebP", corpus!("good-noise.webp").to_vec(), 60, 1..=32),
+    ] {
+        let all = rgb(&whole);
+        let cut = &whole[..whole.len() * percent / 100];
+        let there = lines_of(cut);
+        assert!(lines.contains(&there), "{name}, {percent} %: {there}");
+        let partial = reader(Partial::Accept).read(cut, DynamicImage::into_rgb8).unwrap();
+        let same = partial.rows().zip(all.rows()).filter(|(a, b)| a.clone().eq(b.clone())).count();
+        assert!(same >= there as usize, "{name}, {percent} %: {same} of {there} lines are those of the whole image");
+    }
+}
+
+#[test]
+fn nothing_is_taken_of_an_image_without_a_line() {
+    for (name, cut) in [
+        ("interlaced PNG", &corpus!("good-interlaced.png")[..700]),
+        ("TIFF", &corpus!("good-noise.tiff")[..200]),
+        ("WebP", &corpus!("good-noise.webp")[..60]),
+    ] {
+        let text = refusal(cut);
+        assert!(text.contains("0 of 48 lines are there, so that nothing of it can be taken"), "{name}: {text}");
+        assert!(reader(Partial::Accept).read(cut, |_| ()).is_err(), "{name}");
+    }
+    // Its directory is behind its lines.
+    let text = refusal(&corpus!("good-noise-lzw.tiff")[..9_000]);
+    assert!(text.contains("ends early: its directory"), "{text}");
+}
+
+#[test]
+fn strips_of_a_tiff_file_behind_its_end_are_not_there() {
+    // The directory is moved to the front, where other writers have it, and the rest of the last strip is cut off.
+    for image in [corpus!("good-noise-lzw.tiff"), corpus!("good-noise-jpeg.tiff")] {
+        let (front, shift) = with_directory_in_front(image);
+        assert_eq!(rgb(&front), rgb(image));
+        let cut = &front[..shift + 4_000];
+        let there = lines_of(cut);
+        assert!((8..48).contains(&there) || there == 0, "{there}");
+        assert!(refusal(&front[..front.len() - 700]).contains("lines are there"));
+    }
+}
+
+/// A file whose directory and its values come before the rest, and how far that moves. Each value of more than four bytes,
+/// and each strip, is at a place that an entry names.
+fn with_directory_in_front(image: &[u8]) -> (Vec<u8>, usize) {
+    let u32_at = |bytes: &[u8], at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    let u16_at = |bytes: &[u8], at: usize| u16::from_le_bytes(*bytes[at..].first_chunk().unwrap());
+    let begin = u32_at(image, 4) as usize;
+    // All but the head moves behind a copy of everything.
+    let mut copy = image.to_vec();
+    let shift = image.len();
+    for entry in (0..usize::from(u16_at(image, begin))).map(|entry| begin + 2 + 12 * entry) {
+        let (tag, kind, count) = (u16_at(image, entry), u16_at(image, entry + 2), u32_at(image, entry + 4));
+        let place = u32_at(image, entry + 8) as usize;
+        // Only the places of strips are other ones: all else is in the copy.
+        if tag != 273 {
+            continue;
+        }
+        let size = if kind == 3 { 2 } else { 4 };
+        let values = if size * count as usize <= 4 { entry + 8 } else { place };
+        for value in (0..count as usize).map(|value| values + size * value) {
+            assert_eq!(size, 4, "places of 32 bits");
+            let moved = u32_at(image, value) + shift as u32;
+            copy[value..value + 4].copy_from_slice(&moved.to_le_bytes());
+        }
+    }
+    ([copy, image.to_vec()].concat(), shift)
+}
+
+#[test]
+fn tiff_files_of_numbers_are_levels_or_say_what_they_hold() {
+    let gray = read(corpus!("good-gray.png")).unwrap().into_luma8();
+    assert_eq!(read(corpus!("good-float.tiff")).unwrap().into_luma8(), gray);
+    for (bytes, words) in [
+        (corpus!("wide-float.tiff"), "holds the float "),
+        (
+            corpus!("signed.tiff"),
+            "the TIFF image holds signed integers, which is not read; write it again as grey or RGB",
+        ),
+        (corpus!("zstd.tiff"), "the TIFF image is compressed with Zstandard"),
+        (corpus!("lzma.tiff"), "the TIFF image is compressed with LZMA"),
+        (corpus!("lab.tiff"), "the TIFF image has Lab colours"),
+    ] {
+        let text = refusal(bytes);
+        assert!(text.contains(words), "{words}: {text}");
+    }
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(super) struct Mix {
 pub(super) struct Sound {
     pub(super) samples: Vec<f32>,
     pub(super) rate: u32,
+    /// True if the recording goes on behind the excerpt.
+    pub(super) is_cut: bool,
     /// The loudest channel, if the channels cancel each other.
     pub(super) cancelled: Option<usize>,
 }
@@ -188,6 +190,7 @@ impl Mix {
         let mean: f64 = self.mono.iter().map(|sample| f64::from(*sample).powi(2)).sum();
         let loudest = self.power.iter().enumerate().rev().max_by(|a, b| a.1.total_cmp(b.1));
         let cancelled = loudest.filter(|(_, power)| self.channel.is_none() && mean < CANCELLED * **power);
-        Ok(Sound { rate: self.rate, cancelled: cancelled.map(|(channel, _)| channel), samples: self.mono })
+        let is_cut = self.frames > self.skipped.saturating_add(self.most as u64);
+        Ok(Sound { rate: self.rate, is_cut, cancelled: cancelled.map(|(channel, _)| channel), samples: self.mono })
     }
 }

@@ -13,6 +13,7 @@ use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
 use symphonia::default::{get_codecs, get_probe};
 
+use super::head;
 use super::mix::Mix;
 use super::mp4;
 use super::opus;
@@ -45,12 +46,7 @@ pub(super) fn is(bytes: &[u8]) -> bool {
 pub(super) fn decode(bytes: &[u8], mix: &mut Mix) -> Result<(), Error> {
     let source = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let reader = get_probe().probe(&Hint::new(), source, FormatOptions::default(), MetadataOptions::default());
-    let mut reader = reader.map_err(|failure| match failure {
-        Failure::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            Error::data(format!("the recording ends early, in its head: only {} bytes are there", bytes.len()))
-        }
-        other => damaged(other),
-    })?;
+    let mut reader = reader.map_err(|failure| head::refused(bytes, failure))?;
     let track = reader.default_track(TrackType::Audio);
     let parameters = track.and_then(|track| track.codec_params.as_ref()?.audio().cloned());
     let (Some(track), Some(parameters)) = (track, parameters) else {

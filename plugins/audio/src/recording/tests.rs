@@ -22,8 +22,12 @@ fn tone() -> Vec<f32> {
     (0..FRAMES).map(|n| sample(n) as f32).collect()
 }
 
+fn samples(file: &[u8], excerpt: &Excerpt) -> Result<Vec<f32>, Error> {
+    read(file, excerpt).map(|excerpted| excerpted.samples)
+}
+
 fn whole(file: &[u8]) -> Result<Vec<f32>, Error> {
-    read(file, &Excerpt::whole(8_000))
+    samples(file, &Excerpt::whole(8_000))
 }
 
 fn refusal(file: &[u8]) -> String {
@@ -35,6 +39,39 @@ fn refusal(file: &[u8]) -> String {
 
 fn worst(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+#[test]
+fn recordings_without_a_whole_head_say_what_is_missing() {
+    let (m4a, aac) = (corpus!("good.m4a"), corpus!("good.aac"));
+    let moov = m4a.windows(4).position(|name| name == b"moov").unwrap();
+    for (name, file, words) in [
+        ("M4A", &m4a[..m4a.len() / 2], "the recording ends early: its part `moov`"),
+        ("M4A without its last byte", &m4a[..m4a.len() - 1], "of at least 1660 bytes are there"),
+        (
+            "M4A without the part",
+            &m4a[..moov - 4],
+            "its part `moov`, which says what its samples are, is not there as a whole",
+        ),
+        ("AAC", &aac[..aac.len() / 2], "whole frames of AAC are there (431 bytes), which are too few"),
+    ] {
+        let text = refusal(file);
+        assert!(text.contains(words), "{name}: {text}");
+    }
+    assert!(
+        refusal(&[b"RIFX", &corpus!("good.wav")[4..]].concat()).contains("highest bytes first (RIFX), which is not")
+    );
+}
+
+#[test]
+fn excerpts_say_whether_the_recording_goes_on() {
+    for file in [corpus!("good.wav"), corpus!("good-long.flac"), corpus!("good.mp3")] {
+        let all = whole(file).unwrap().len() as f64 / 8_000.0;
+        for (seconds, is_cut) in [(all - 0.01, true), (all + 0.2, false), (60.0, false)] {
+            let found = read(file, &Excerpt { seconds, ..Excerpt::whole(8_000) }).unwrap();
+            assert_eq!(found.is_cut, is_cut, "{seconds} of {all} s");
+        }
+    }
 }
 
 #[test]
@@ -112,7 +149,7 @@ fn the_edit_of_an_mp4_file_bounds_its_sound() {
     }
     assert_eq!(whole(&tagged).unwrap(), sound[16..][..0x128]);
     let part = Excerpt { from: 0.01, seconds: 0.02, ..Excerpt::whole(8_000) };
-    assert_eq!(read(&tagged, &part).unwrap(), sound[96..][..160]);
+    assert_eq!(samples(&tagged, &part).unwrap(), sound[96..][..160]);
 }
 
 /// Chunks of a WAV file.
@@ -227,9 +264,9 @@ fn recordings_that_end_early_say_how_much_is_there() {
         assert!(["Vorbis", "Opus"].contains(&name) || text.contains("`partial: accept`"), "{name}: {text}");
     }
     let accept = Excerpt { partial: Partial::Accept, ..Excerpt::whole(8_000) };
-    assert_eq!(read(&cut(corpus!("good.aiff"), 50), &accept).unwrap(), tone()[..586]);
+    assert_eq!(samples(&cut(corpus!("good.aiff"), 50), &accept).unwrap(), tone()[..586]);
     let long = whole(corpus!("good-long.flac")).unwrap();
-    let part = read(&cut(&flac, 50), &accept).unwrap();
+    let part = samples(&cut(&flac, 50), &accept).unwrap();
     assert!(part.len() >= 2_000 && part[..] == long[..part.len()], "{}", part.len());
 }
 
@@ -270,17 +307,17 @@ fn long_recordings_are_cut() {
     let rising: Vec<i32> = (0..61_000).map(|n| n % 100).collect();
     let file = wav(1, 1_000, 8, &rising);
     let all = Excerpt::whole(1_000);
-    assert_eq!(read(&file, &all).unwrap().len(), 60_000);
-    let part = read(&file, &Excerpt { from: 59.95, seconds: 0.2, ..all }).unwrap();
+    assert_eq!(samples(&file, &all).unwrap().len(), 60_000);
+    let part = samples(&file, &Excerpt { from: 59.95, seconds: 0.2, ..all }).unwrap();
     assert_eq!(part.len(), 200);
     assert_eq!(part[..100], part[100..]);
     assert_eq!((part[0] * 128.0, part[50] * 128.0), (50.0, 0.0));
-    assert_eq!(read(&file, &Excerpt { from: 60.9, ..all }).unwrap().len(), 100);
-    let text = read(&file, &Excerpt { from: 61.0, ..all }).unwrap_err().to_string();
+    assert_eq!(samples(&file, &Excerpt { from: 60.9, ..all }).unwrap().len(), 100);
+    let text = samples(&file, &Excerpt { from: 61.0, ..all }).unwrap_err().to_string();
     assert!(text.contains("lasts 61.00 s; the codec reads from 61 s on"), "{text}");
     let excerpt = Excerpt { from: 0.5, seconds: 0.25, ..Excerpt::whole(8_000) };
     assert_eq!(
-        read(corpus!("good-long.flac"), &excerpt).unwrap(),
+        samples(corpus!("good-long.flac"), &excerpt).unwrap(),
         whole(corpus!("good-long.flac")).unwrap()[4_000..6_000]
     );
 }
@@ -351,7 +388,7 @@ proptest! {
         }
         file.truncate((file.len() as f64 * keep) as usize);
         let partial = if accept { Partial::Accept } else { Partial::Fail };
-        match read(&file, &Excerpt { partial, ..Excerpt::whole(8_000) }) {
+        match samples(&file, &Excerpt { partial, ..Excerpt::whole(8_000) }) {
             Ok(samples) => prop_assert!(!samples.is_empty() && samples.iter().all(|sample| sample.is_finite())),
             Err(error) => prop_assert!(matches!(error, Error::Data(_))),
         }
