@@ -70,13 +70,20 @@ fn images_of_every_format_are_rows_and_other_cells_are_named() {
     zeros[noise.len() / 2..].fill(0);
     let good =
         ["webp", "tiff", "ppm", "ico", "jpeg", "gif", "bmp", "png"].map(|end| corpus(&format!("image/good.{end}")));
-    let good = good.into_iter().map(|bytes| ("good", bytes)).chain([("end", without_end)]);
+    let forms = ["palette", "16-colors", "bits", "gray-alpha", "ycbcr", "float"];
+    let forms = forms.map(|form| ("good", corpus(&format!("image/good-{form}.tiff"))));
+    let without_last = noise[..noise.len() - 1].to_vec();
+    let ends = [("end", without_end), ("end", without_last)];
+    let good = good.into_iter().map(|bytes| ("good", bytes)).chain(forms).chain(ends);
     let bad = [
         ("cut", cut("image/good-noise.jpeg", 60)),
         ("zeros", zeros),
         ("progressive", cut("image/good-progressive.jpeg", 60)),
         ("head", cut("image/good-noise.jpeg", 15)),
         ("png", cut("image/good.png", 60)),
+        ("webp", corpus("image/cut.webp")),
+        ("bmp", cut("image/good.bmp", 90)),
+        ("zstd", corpus("image/zstd.tiff")),
         ("empty", Vec::new()),
         ("html", b"<!DOCTYPE html><html>403</html>".to_vec()),
         ("lfs", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n".to_vec()),
@@ -85,10 +92,13 @@ fn images_of_every_format_are_rows_and_other_cells_are_named() {
     ];
     let cells: Vec<_> = good.chain(bad).collect();
     let (rows, failed) = run("image-to-audio.yaml", "image", Feature::Image, &cells, &[]);
-    assert_eq!(rows, 9, "{failed:#?}");
+    assert_eq!(rows, 16, "{failed:#?}");
     says(
         &failed,
         &[
+            ("webp", "of 48 lines are there; `partial: accept`"),
+            ("bmp", " lines are there; `partial: accept`"),
+            ("zstd", "is compressed with Zstandard, which is not read"),
             ("cut", "of 48 lines are there"),
             ("zeros", "the image ends early"),
             ("progressive", "coefficients"),
@@ -102,9 +112,15 @@ fn images_of_every_format_are_rows_and_other_cells_are_named() {
         ],
     );
     let accept = "model.streams.image.codec={use: image/gray, partial: accept, fit: pad, invert: true, background: 1}";
-    let cut = [("cut", cut("image/good-noise.jpeg", 60)), ("png", cut("image/good.png", 60))];
-    let (rows, failed) = run("image-to-audio.yaml", "image", Feature::Image, &cut, &["--set", accept]);
-    assert_eq!((rows, failed), (2, vec![]));
+    let cells = [
+        ("cut", cut("image/good-noise.jpeg", 60)),
+        ("png", cut("image/good.png", 60)),
+        ("webp", corpus("image/cut.webp")),
+        ("nothing", cut("image/good-interlaced.png", 5)),
+    ];
+    let (rows, failed) = run("image-to-audio.yaml", "image", Feature::Image, &cells, &["--set", accept]);
+    assert_eq!((rows, failed.len()), (3, 1), "{failed:?}");
+    says(&failed, &[("nothing", "0 of 48 lines are there, so that nothing of it can be taken")]);
 }
 
 #[test]
@@ -118,6 +134,9 @@ fn recordings_of_every_format_are_rows_and_other_cells_are_named() {
         ("aiff", cut("audio/good.aiff", 50)),
         ("flac", cut("audio/good-long.flac", 50)),
         ("amr", b"#!AMR\n".to_vec()),
+        ("m4a", cut("audio/good.m4a", 50)),
+        ("aac", cut("audio/good.aac", 50)),
+        ("rifx", [b"RIFX", &corpus("audio/good.wav")[4..]].concat()),
         ("png", corpus("image/good.png")),
         ("rate", corpus("audio/lowest-rate.wav")),
     ];
@@ -131,6 +150,9 @@ fn recordings_of_every_format_are_rows_and_other_cells_are_named() {
             ("aiff", "586 of 1200 samples are there"),
             ("flac", "of 9000 samples are there"),
             ("amr", "an AMR recording, which is not supported"),
+            ("m4a", "the recording ends early: its part `moov`"),
+            ("aac", "the recording ends early: "),
+            ("rifx", "with the highest bytes first (RIFX), which is not supported"),
             ("png", "a PNG image, not a recording"),
             ("rate", "1 channels at 1 Hz"),
         ],
@@ -172,6 +194,44 @@ fn a_text_column_of_paths_is_a_column_of_files() {
     std::fs::write(photos.join("a.jpeg"), corpus("image/good-flat.jpeg")).unwrap();
     let again = anyflow(command.iter().chain(&["--set", "joint.sampler.steps=2"]));
     assert!(again.code == 2 && again.err.contains("linked files"), "{}", again.err);
+}
+
+/// A project of one codec, `column` -> `vector`.
+fn encoder(modality: &str, codec: &str, latent: &str) -> (Workspace, String) {
+    let component = codec.split(',').next().unwrap();
+    let model = format!("anyflow: 1\nname: m\nstreams: {{s: {{codec: {{use: {codec}}}, latent: {latent}}}}}\n");
+    let lines = format!(
+        "inputs: {{seen: {{modality: {modality}}}}}\nnodes: {{read: {{encode: {component}, from: seen}}}}\n\
+         outputs: {{vector: read}}\n"
+    );
+    (Workspace::new().model(&model), lines)
+}
+
+#[test]
+fn a_run_counts_the_recordings_that_it_cuts_once() {
+    let (workspace, lines) = encoder("audio", "audio/waveform, samples: 1000", "[1, 1000]");
+    let cells =
+        ["good-long.flac", "good.flac", "good.au"].map(|name| Some(OwnedCell::Bytes(corpus(&format!("audio/{name}")))));
+    let data = workspace.column("data", "seen", Feature::Audio { sampling_rate: None }, cells.into());
+    workspace.write("p.yaml", &format!("anyflow: 1\nname: p\nmodel: model.yaml\n{lines}"));
+    let [pipeline, out] = ["p.yaml", "out"].map(|name| workspace.path(name).display().to_string());
+    let data = data.display().to_string();
+    let said = anyflow(["run", &pipeline, "--input", &data, "--output", &out, "--threads", "1"]).ok().err;
+    let words = "audio/waveform: 2 of 3 recordings were cut to 1000 samples, 0.12 s";
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+}
+
+#[test]
+fn digits_in_text_are_no_names_of_classes() {
+    let (workspace, lines) = encoder("label", "label/one-hot, classes: 2, names: [cat, dog]", "[2]");
+    let texts = ["dog", "1", "0"].map(|text| Some(OwnedCell::Utf8(text.into())));
+    let data = workspace.column("data", "seen", Feature::Value("string".into()), texts.into()).display().to_string();
+    let found = workspace.run("p", &lines, &["--input", &data]);
+    assert_eq!((&found["rows"], &found["failed"]), (&1.into(), &2.into()), "{found}");
+    let words =
+        "the text `1` names no class; the classes are cat, dog; numbers of classes are read from a column of integers";
+    let OwnedCell::Utf8(text) = &workspace.cells("p/failures.parquet", "text")[0] else { panic!("no text") };
+    assert!(text.contains(words), "{text}");
 }
 
 #[test]

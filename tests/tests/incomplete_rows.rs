@@ -77,6 +77,16 @@ fn a_missing_stream_is_absent_counted_and_leaves_a_row_out_only_where_it_is_need
     assert_eq!((run["rows"].as_u64(), run["failed"].as_u64()), (Some(6), Some(0)));
 }
 
+#[test]
+fn a_rehearsal_counts_the_rows_that_each_stage_leaves_out() {
+    let workspace = workspace(&rows());
+    let result = workspace.call("train", "train.yaml", "out", &["--rehearse", "--steps", "2"]).ok().json();
+    for (name, left_out) in [("judge", 80), ("autoencoder", 40), ("diffusion", 10)] {
+        let stage = stage(&result, name);
+        assert_eq!((&stage["rows"], &stage["result"]["left_out"]), (&json!(200), &json!(left_out)), "{stage}");
+    }
+}
+
 /// The stages that need a stream train on the rows that have it as if there were no others.
 #[test]
 fn weights_are_those_of_a_training_on_the_complete_rows() {

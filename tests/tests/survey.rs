@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyflow_datasets::{Feature, Features, OwnedCell, TableWriter};
 use anyflow_tests::{Output, anyflow, digit_png, tone_wav, write_columns};
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::array::{
+    ArrayRef, BinaryArray, Decimal128Array, Int64Array, NullArray, RecordBatch, StringArray, StructArray,
+};
 use arrow::datatypes::{DataType, Field, Fields};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -81,6 +83,8 @@ impl Project {
         let failed = self.run(&[]);
         let was = failed as f64 / ROWS as f64;
         let (share, margin) = (survey["share"].as_f64().unwrap(), survey["margin"].as_f64().unwrap());
+        // The README has these figures.
+        eprintln!("predicted {:.1} ± {:.1} %, was {:.1} %", share * 100.0, margin * 100.0, was * 100.0);
         assert!(failing.contains(&was), "the test plants as many faults as it should: {was}");
         assert!((share - was).abs() < TWO_POINTS, "predicted {share}, was {was}");
         assert!(margin < 1.5 * TWO_POINTS && margin > 0.0, "{margin}");
@@ -217,6 +221,64 @@ fn linked_files_that_are_missing_and_keys_that_repeat() {
     let keys = &survey["keys"];
     assert_eq!((&keys["column"], &keys["read"], &keys["repeated"]), (&"id".into(), &ROWS.into(), &7.into()));
     assert_eq!(keys["examples"], serde_json::json!(["0", "1", "2"]));
+}
+
+#[test]
+fn a_survey_says_nothing_of_its_own_trials() {
+    let project = Project::without_data("text/bytes");
+    let model = "anyflow: 1\nname: m\nstreams: {value: {codec: {use: text/bytes, length: 4}, latent: [4, 9]}}\n";
+    std::fs::write(project.path("m.yaml"), model).unwrap();
+    let pipeline = std::fs::read_to_string(project.path("p.yaml")).unwrap();
+    let named = Path::new(ROOT).join("pipelines/mld/model.yaml").display().to_string();
+    std::fs::write(project.path("p.yaml"), pipeline.replace(&named, "m.yaml")).unwrap();
+    let texts = ["four", "longer", "longest"].map(|text| Some(OwnedCell::Utf8(text.into())));
+    write_columns(&project.data, vec![("value", Feature::Value("string".into()), texts.into())]);
+    let said = project.call(&["data", "survey", "DATA", "--pipeline", "PIPELINE"], &[]).ok();
+    assert!(said.out.contains("`on_long: cut` in the codec of `value` accepts 2 of the 2 cells"), "{}", said.out);
+    assert!(!said.err.contains("were cut"), "{}", said.err);
+}
+
+#[test]
+fn a_survey_needs_a_pipeline_that_reads() {
+    let project = Project::new("label/one-hot", Feature::Value("int64".into()), vec![Some(OwnedCell::I64(1))]);
+    let data = project.data.display().to_string();
+    let joint = Path::new(ROOT).join("pipelines/mld/joint.yaml").display().to_string();
+    let said = anyflow(["data", "survey", &data, "--pipeline", &joint]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    let words = "pipeline joint has no inputs, so that no row of the data can fail it";
+    assert!(said.err.contains(words) && !said.err.contains("--input"), "{}", said.err);
+}
+
+/// Columns that no codec reads: only nulls, decimals, and records with nothing but a path.
+#[test]
+fn columns_that_no_codec_reads_are_named_with_what_is_wanted() {
+    let path = vec![Field::new("path", DataType::Utf8, true)];
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a.png"]));
+    let decimal = Decimal128Array::from(vec![Some(7)]).with_precision_and_scale(3, 0).unwrap();
+    for (component, column, words) in [
+        ("image/autoencoder", Arc::new(NullArray::new(1)) as ArrayRef, "holds null, but `image` reads cells of kind"),
+        ("label/one-hot", Arc::new(decimal), "holds decimal128(3, 0), but `label` reads cells of kind"),
+        (
+            "image/autoencoder",
+            Arc::new(StructArray::new(path.into(), vec![names], None)),
+            "; write it as binary, as a record",
+        ),
+    ] {
+        let mut project = Project::without_data(component);
+        project.data = project.path("rows.parquet");
+        let rows = RecordBatch::try_from_iter([("value", column)]).unwrap();
+        let mut writer =
+            TableWriter::create(&project.data, &rows.schema(), &Features::from_schema(&rows.schema())).unwrap();
+        writer.write(&rows).unwrap();
+        writer.finish().unwrap();
+        let said = project.call(&["run", "PIPELINE", "--input", "DATA", "--output", "OUT"], &[]);
+        assert!(
+            said.code == 2 && said.err.contains("column `value` holds ") && said.err.contains(words),
+            "{words}: {}",
+            said.err
+        );
+        assert!(!said.err.contains("another kind"), "{}", said.err);
+    }
 }
 
 #[test]

@@ -20,7 +20,11 @@ pub(crate) fn diagnostic(message: &Diagnostic, sources: &[&Source], color: bool)
         Severity::Error => ("error", Style::Red),
         Severity::Warning => ("warning", Style::Yellow),
     };
-    let mut out = format!("{}: {}\n", painted(severity, tint, color), painted(&message.message, Style::Bold, color));
+    let mut out = format!(
+        "{}: {}\n",
+        painted(severity, tint, color),
+        painted(&on_one_line(&message.message), Style::Bold, color)
+    );
     out.push_str(&excerpt(&message.place, '^', "", sources, color, tint));
     for related in &message.related {
         out.push_str(&excerpt(&related.place, '-', &related.text, sources, color, Style::Blue));
@@ -32,7 +36,8 @@ fn excerpt(place: &Place, mark: char, text: &str, sources: &[&Source], color: bo
     let margin = " ".repeat(place.line.to_string().len());
     let bar = painted("|", Style::Blue, color);
     let arrow = painted("-->", Style::Blue, color);
-    let mut out = format!("{margin}{arrow} {}:{}:{}\n", place.file, place.line, place.column);
+    let text = &on_one_line(text);
+    let mut out = format!("{margin}{arrow} {}:{}:{}\n", on_one_line(&place.file), place.line, place.column);
     let Some(line) = line_of(place, sources) else {
         return if text.is_empty() { out } else { out + &format!("{margin} = {text}\n") };
     };
@@ -62,6 +67,11 @@ fn cropped(line: &str, column: usize) -> (String, usize) {
     let head = if first > 0 { "... " } else { "" };
     let tail = if first + WIDTH < count { " ..." } else { "" };
     (format!("{head}{shown}{tail}"), column - first + head.len())
+}
+
+/// Names from files must not begin a line of their own.
+fn on_one_line(text: &str) -> String {
+    text.replace('\n', "\\n")
 }
 
 fn painted(text: &str, tint: Style, color: bool) -> String {

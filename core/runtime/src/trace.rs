@@ -19,8 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::{Result, RunError};
 
 /// The start of every timeline.
-const START: &str =
-    "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"anyflow\"}},\n";
+const START: &str = "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"anyflow\"}},\n";
 
 /// Writes spans to a file as they close. The file is always valid, because readers accept a missing end.
 pub struct Timeline {

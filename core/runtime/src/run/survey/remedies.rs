@@ -5,6 +5,7 @@ use anyflow_plan::plan::{Component, RunPlan};
 use anyflow_plan::survey::Remedy;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
+use tracing::subscriber::NoSubscriber;
 
 use super::super::input_cells::codec_of;
 use crate::Result;
@@ -24,6 +25,15 @@ pub struct RefusedCells {
 struct Refused {
     cells: Vec<OwnedCell>,
     bytes: usize,
+}
+
+impl Refused {
+    /// The number of cells that another codec accepts.
+    fn accepted_by(&self, codec: &Codec, threads: usize) -> Result<u64> {
+        let cells: Vec<Option<Cell<'_>>> = self.cells.iter().map(|cell| Some(cell.as_cell())).collect();
+        let (_, still) = codec.encode(&cells, threads)?;
+        Ok((cells.len() - still.len()) as u64)
+    }
 }
 
 impl RefusedCells {
@@ -49,13 +59,15 @@ impl RefusedCells {
             for Choice { parameter, now, value } in choices(&mut plugins, codec)? {
                 let mut other = codec.clone();
                 other.parameters[&parameter] = value.clone();
-                // A value may need other parameters too.
-                let Ok(other) = Codec::new(&mut plugins, &other, array) else { continue };
-                let cells: Vec<Option<Cell<'_>>> = refused.cells.iter().map(|cell| Some(cell.as_cell())).collect();
-                let (_, still) = other.encode(&cells, threads)?;
-                let accepted = (cells.len() - still.len()) as u64;
+                let try_it = || {
+                    // A value may need other parameters too.
+                    let Ok(other) = Codec::new(&mut plugins, &other, array) else { return Ok(0) };
+                    refused.accepted_by(&other, threads)
+                };
+                // What the codec logs is of the trial alone.
+                let accepted = tracing::subscriber::with_default(NoSubscriber::default(), try_it)?;
                 if accepted > 0 {
-                    let tried = cells.len() as u64;
+                    let tried = refused.cells.len() as u64;
                     remedies.push(Remedy { stream: stream.clone(), parameter, now, value, tried, accepted });
                 }
             }
