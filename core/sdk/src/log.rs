@@ -54,11 +54,16 @@ impl CutCount {
         self.all.fetch_add(1, Ordering::Relaxed);
         self.cut.fetch_add(u64::from(is_cut), Ordering::Relaxed);
     }
+
+    /// How many cells were cut, of how many.
+    pub fn counted(&self) -> (u64, u64) {
+        (self.cut.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed))
+    }
 }
 
 impl Drop for CutCount {
     fn drop(&mut self) {
-        let (all, cut) = (self.all.load(Ordering::Relaxed), self.cut.load(Ordering::Relaxed));
+        let (cut, all) = self.counted();
         if cut > 0 {
             let CutCount { codec, cells, left, .. } = self;
             log(Level::Warning, &format!("{codec}: {cut} of {all} {cells} were cut to {left}"));

@@ -282,13 +282,13 @@ mod tests {
             for (there, begin) in chunks.iter().enumerate() {
                 for end in [begin + 9, begin + 40, chunks.get(there + 1).unwrap_or(&file.len()) - 2] {
                     let text = read(&file[..end], shape).unwrap_err().to_string();
-                    assert!(text.contains(&format!("the animation ends early: {there} frames are there")), "{text}");
+                    assert!(text.contains(&format!("ends early: {there} ")), "{text}");
                     let partial = super::read(&file[..end], shape, &excerpt(json!({"partial": "accept"})));
                     assert_eq!(partial.is_ok(), there > 0, "{there}");
                     assert!(partial.is_err() || partial.unwrap()[0] == all[0]);
                 }
             }
-            // A padding byte that is missing harms nothing.
+            // The last byte may be padding.
             assert!(read(&file[..file.len() - 1], shape).is_ok());
         }
     }

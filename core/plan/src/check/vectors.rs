@@ -44,7 +44,7 @@ impl Rule for Vectors {
     fn training(&self, training: &Training, report: &mut Report) {
         for stage in &training.stages {
             if let (Some(Trained::Denoiser { name, .. }), Some(at)) = (&stage.train, stage.spec.train.first()) {
-                only_tokens(name, &training.model, at.span, report);
+                only_tokens(name, training.model, at.span, report);
             }
         }
     }

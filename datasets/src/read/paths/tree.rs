@@ -46,7 +46,7 @@ impl Tree {
     pub(super) fn size(&self, path: &Path) -> Result<Option<u64>> {
         match self {
             Tree::Disk => match std::fs::metadata(path) {
-                Ok(found) => Ok(found.is_file().then(|| found.len())),
+                Ok(found) => Ok(found.is_file().then_some(found.len())),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
                 Err(error) => Err(io_error(path, "read")(error)),
             },
