@@ -2,21 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyflow_datasets::OwnedCell;
+use anyflow_datasets::{Dataset, OwnedCell};
 use anyflow_tests::{Numbers, Output, anyflow, cells, files_below};
 use arrow::array::RecordBatch;
 use arrow::util::display::array_value_to_string;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
 
 fn table(path: &Path) -> RecordBatch {
-    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap();
-    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let dataset = Dataset::open(&[path.to_path_buf()]).unwrap();
+    let batches: Vec<_> = dataset.read(None, 0..dataset.rows(), 64).unwrap().map(Result::unwrap).collect();
     arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 

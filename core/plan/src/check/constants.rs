@@ -20,7 +20,7 @@ problems! {
         #[error("`value` of input `{input}` must be {wanted}, found {found}")]
         WrongValue { input: String, wanted: &'static str, found: String },
         /// An input with a value has cells that no text of a pipeline can be: bytes, files, or lists of lists.
-        /// Example: `inputs: {photo: {modality: image, value: cat.png}}`, where the codec reads files.
+        /// Example: `inputs: {photo: {modality: picture, value: cat.png}}`, where the codec reads files.
         /// Cure: Remove `value`, and read a column.
         #[error("input `{input}` cannot have a `value`: cells of kind {cell} come from a column")]
         ValueOfColumn { input: String, cell: CellKind },
