@@ -14,7 +14,7 @@ const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/corpus");
 
 fn table(path: &Path) -> RecordBatch {
     let dataset = Dataset::open(&[path.to_path_buf()]).unwrap();
-    let batches: Vec<_> = dataset.read(None, 0..dataset.rows(), 64).unwrap().map(Result::unwrap).collect();
+    let batches: Vec<_> = dataset.read(None, 0..dataset.rows(), 64).unwrap().map(|batch| batch.unwrap().rows).collect();
     arrow::compute::concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 

@@ -11,17 +11,17 @@ problems! {
     /// Streams and prompts that `similarity` cannot compare.
     pub(crate) enum SimilarityProblem {
         /// A prompt of `similarity` embeds the cells of its stream, and it reads other cells.
-        /// Example: `similarity: {image: caption}`, where prompt `caption` reads texts.
+        /// Example: `similarity: {photo: caption}`, where prompt `caption` reads texts.
         /// Cure: Name a prompt whose codec reads the modality of the stream.
         #[error("cells do not match: stream `{stream}` is {cells}, but prompt `{prompt}` reads {reads}")]
         SimilarityCells { stream: String, cells: String, prompt: String, reads: String },
         /// The prompts of `similarity` make tokens of different shapes, so they have no cosine.
-        /// Example: `similarity: {image: picture, text: caption}` with tokens of the shapes [1, 64] and [1, 32].
+        /// Example: `similarity: {photo: picture, text: caption}` with tokens of the shapes [1, 64] and [1, 32].
         /// Cure: Name prompts with tokens of the same shape, usually the two of one contrastive training.
         #[error("tokens do not match: those of `{first}` are {wanted:?}, but those of `{prompt}` are {found:?}")]
         SimilarityTokens { first: String, wanted: Vec<i64>, prompt: String, found: Vec<i64> },
         /// `similarity` compares the streams of a row with each other, and it names only one.
-        /// Example: `similarity: {image: picture}`.
+        /// Example: `similarity: {photo: picture}`.
         /// Cure: Name a second stream with its prompt, or remove `similarity`.
         #[error("`similarity` has no effect: it needs at least two streams to compare")]
         SimilarityOfOne {},

@@ -11,7 +11,7 @@ problems! {
     /// Columns that the data of an evaluation lack.
     pub(crate) enum TaskColumnProblem {
         /// The data of an evaluation have no column for a stream or prompt that a task reads.
-        /// Example: A task with `observe: [audio]` and `data` with the column of `image` alone.
+        /// Example: A task with `observe: [sound]` and `data` with the column of `photo` alone.
         /// Cure: Add the column to `columns` of `data`, or remove the stream from the task.
         #[error("table `data` has no column for {what} `{name}`, which task `{task}` reads")]
         TaskLacksColumn { what: &'static str, name: String, task: String },
@@ -21,7 +21,7 @@ problems! {
         #[error("table `data` has no column for the class (`class`), which task `{task}` reads")]
         TaskLacksClass { task: String },
         /// Judges compare what tasks generate with the class of each row, and the data have none.
-        /// Example: A task with `generate: [image]`, and `data` without `class`.
+        /// Example: A task with `generate: [photo]`, and `data` without `class`.
         /// Cure: Add `class: SOURCE.COLUMN` to `data`.
         #[error("`data` lacks the key `class`, with which judges compare")]
         DataLackClass {},

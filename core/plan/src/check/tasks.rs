@@ -22,12 +22,12 @@ problems! {
         #[error("`between` of conflict `{conflict}` must list two prompts, found {found}")]
         ConflictPrompts { conflict: String, found: usize },
         /// A stream takes values from a stream with another array.
-        /// Example: `start: {image: audio}`.
+        /// Example: `start: {photo: sound}`.
         /// Cure: Name a stream whose codec makes the same array.
         #[error("arrays do not match: stream `{stream}` holds {wanted}, but `{from}`, from which it has values, holds {found}")]
         ValueArray { stream: String, wanted: String, from: String, found: String },
         /// A mask has another shape than the latent of its stream.
-        /// Example: `observe: {image: {from: image, mask: label}}`, where the latents are [24] and [8].
+        /// Example: `observe: {photo: {from: photo, mask: label}}`, where the latents are [24] and [8].
         /// Cure: Name a stream whose latent has the shape that the message names.
         #[error(
             "shapes do not match: stream `{stream}` has a latent of shape {wanted:?}, but `{mask}`, its mask, has a latent of \

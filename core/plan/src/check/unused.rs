@@ -27,7 +27,7 @@ problems! {
         #[error("table `{table}` is not used by any stage")]
         UnusedTable { table: String },
         /// No stage trains a scorer.
-        /// Example: A scorer `image` under `scorers`, and no stage with `train: image`.
+        /// Example: A scorer `photo` under `scorers`, and no stage with `train: photo`.
         /// Cure: Train it in a stage, or remove it.
         #[error("scorer `{scorer}` is not used by any stage")]
         UnusedScorer { scorer: String },

@@ -253,7 +253,7 @@ outputs: {label: digit, seen: seen}
         let joint = PIPELINE.replace("kind: cfg, scale: {x: 2.0, meant: 3.0}", "kind: joint");
         assert_eq!(without(&joint, &["words"]), needed("joint", &["words"]));
         let digit = |node: &str| PIPELINE.replace("{decode: label/d, from: joint.label}", node);
-        let part = digit("{use: other.yaml, inputs: {image: seen}}");
+        let part = digit("{use: other.yaml, inputs: {photo: seen}}");
         assert_eq!(without(&part, &["x"]), needed("digit", &["x"]));
         let score = digit("{score: label, observe: {x: seen}, classes: words.txt}");
         assert_eq!(without(&score, &["x"]), needed("digit", &["x"]));

@@ -18,7 +18,7 @@ problems! {
         #[error("`subsets` needs 1 to {most} judged streams, found {found}")]
         SubsetsOfStreams { most: usize, found: usize },
         /// The data have no column for a judged stream, which the tasks of `subsets` observe.
-        /// Example: `subsets: true` with judges of `image` and `audio`, and `data` with the column of `image` alone.
+        /// Example: `subsets: true` with judges of `photo` and `sound`, and `data` with the column of `photo` alone.
         /// Cure: Add the column to `columns` of `data`, or remove the judge.
         #[error("table `data` has no column for stream `{stream}`, which `subsets` reads")]
         SubsetsLackColumn { stream: String },
