@@ -170,8 +170,8 @@ impl InstalledPlugins {
     }
 }
 
-/// Why others could exchange a file, if they can. Without a list of allowed plugins, only folders that all users can write to
-/// count: whoever names a folder of another user or a group, such as an installation for a team, trusts it.
+/// Why others could replace a file, if they can. Without a list of allowed plugins, only folders that all users can write to are
+/// refused: a user who names the folder of another user or a group, such as a team's installation, trusts it.
 fn exposed(file: &Path, is_listed: bool) -> Option<PluginRefusal> {
     let folder = file.parent().filter(|folder| is_listed || exposure::is_open_to_all(folder))?;
     let why = exposure::of(folder).filter(|_| !exposure::is_held(folder, file))?;

@@ -16,7 +16,7 @@ fn print(panic: &PanicHookInfo<'_>) {
     let thread = thread.name().unwrap_or("without a name");
     let words = escape::line(panic.payload_as_str().unwrap_or("no reason given"));
     let mut out = std::io::stderr().lock();
-    // Without standard error there is no one to tell.
+    // If standard error is closed, the panic cannot be reported.
     let _ = match panic.location() {
         Some(place) => writeln!(out, "thread '{thread}' panicked at {place}: {words}"),
         None => writeln!(out, "thread '{thread}' panicked: {words}"),

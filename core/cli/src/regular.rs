@@ -48,10 +48,11 @@ pub fn text(path: &Path) -> io::Result<String> {
     })
 }
 
-/// Refuses to replace a file that begins otherwise than what we write there: a slip of the pen must not cost data.
+/// Refuses to replace a file that does not start with these bytes, as all our files of this type do: a wrong path must not
+/// destroy data.
 ///
 /// # Errors
-/// It is not a regular file, begins otherwise, or cannot be read.
+/// It is not a regular file, starts with other bytes, or cannot be read.
 pub fn ensure_ours(path: &Path, start: &[u8]) -> io::Result<()> {
     let mut found = Vec::new();
     match open(path) {

@@ -67,7 +67,7 @@ def _type(kind: pa.DataType) -> pa.DataType:
     return _VIEWS.get(kind, kind)
 
 
-#: Types of types: how to tell one, and how to make it of parts without views.
+#: Nested types: a test for the type, and a function that builds it from parts without views.
 _NESTED: Mapping[Callable[[pa.DataType], bool], Callable[[pa.DataType], pa.DataType]] = {
     pa.types.is_list: lambda kind: pa.list_(_field(kind.value_field)),
     pa.types.is_large_list: lambda kind: pa.large_list(_field(kind.value_field)),

@@ -143,7 +143,7 @@ class Run:
                 waiting.append(started("anyflow-part", self._part, plan, columns, part, bar))
             done.extend(future.result() for future in waiting)
         except BaseException:
-            # The other parts are of no use, and tell nobody anything once the run has ended.
+            # The run has ended: nothing uses or reports the results of the other parts.
             self.cancel()
             wait(waiting)
             raise

@@ -40,7 +40,7 @@ impl ApiError {
 /// The queue cannot be used: the owner of the server must act.
 impl From<rusqlite::Error> for ApiError {
     fn from(error: rusqlite::Error) -> Self {
-        log::tell(&format!("the queue cannot be used: {error}"));
+        log::report(&format!("the queue cannot be used: {error}"));
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "store", "the queue of the server cannot be used")
     }
 }

@@ -1,8 +1,8 @@
-//! What the owner of the server is told on standard error.
+//! Messages for the owner of the server, on standard error.
 
 use anyflow_datasets::escape_line;
 
-/// Writes a line: what it quotes can neither forge another nor control the terminal.
-pub fn tell(text: &str) {
+/// Writes one line. Quoted text cannot start another line or control the terminal.
+pub fn report(text: &str) {
     eprintln!("{}", escape_line(text));
 }

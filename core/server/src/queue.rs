@@ -101,12 +101,12 @@ impl Dispatcher {
                     let work = move || own.run(&run);
                     let thread = std::thread::Builder::new().name("run".into()).spawn(work);
                     if let Err(error) = thread {
-                        log::tell(&format!("a run cannot start, because no thread can: {error}"));
+                        log::report(&format!("a run cannot start, because no thread can: {error}"));
                     }
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    log::tell(&format!("the queue cannot be read: {error}"));
+                    log::report(&format!("the queue cannot be read: {error}"));
                     std::thread::sleep(LOOK);
                 }
             }
@@ -141,7 +141,7 @@ impl Dispatcher {
     fn run(&self, run: &StoredRun) {
         let ended = self.queue.run(run);
         if let Err(error) = ended {
-            log::tell(&format!("the end of a run cannot be stored: {error}"));
+            log::report(&format!("the end of a run cannot be stored: {error}"));
         }
         let mut running = self.running();
         running.runs -= 1;

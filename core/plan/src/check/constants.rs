@@ -14,7 +14,7 @@ use crate::spec::InputSpec;
 problems! {
     /// What can be wrong with the value of an input.
     pub(crate) enum ConstantProblem {
-        /// The value of an input is no cell of its codec.
+        /// The codec of an input cannot read its value.
         /// Example: `value: 3` where a codec reads texts.
         /// Cure: Write a value of the form that the message names, or read a column.
         #[error("`value` of input `{input}` must be {wanted}, found {found}")]

@@ -1,5 +1,5 @@
-//! Checks that a dataset has the columns that a plan reads, with cells of the right kind. This is no entry of the list of
-//! rules, which check a file by itself: the dataset is known only when a job runs the finished plan.
+//! Checks that a dataset has the columns that a plan reads, with cells of the right kind. The list of rules does
+//! not include this check: rules check files alone, and the dataset is known only when a job runs the finished plan.
 
 use crate::descriptor::CellKind;
 use crate::error::Report;

@@ -63,7 +63,7 @@ pub(super) fn read(reader: &ImageReader, bytes: &[u8]) -> Result<Read, Error> {
 fn without_rest(bytes: &[u8]) -> &[u8] {
     let zeros = bytes.iter().rev().take_while(|byte| **byte == 0).count();
     let marks = bytes[..bytes.len() - zeros].iter().rev().take_while(|byte| **byte == 0xFF).count();
-    // In coded data, a zero behind 0xFF says that it is no marker.
+    // In coded data, a zero after 0xFF means that the two bytes are not a marker.
     let end = if zeros == 0 { bytes.len() - marks } else { bytes.len() - zeros + marks.min(1) };
     &bytes[..end]
 }

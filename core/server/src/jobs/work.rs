@@ -28,7 +28,7 @@ impl Jobs {
             match self.take() {
                 Ok(Some(job)) => {
                     if let Err(error) = self.run(&job) {
-                        log::tell(&format!("the end of a job cannot be stored: {error}"));
+                        log::report(&format!("the end of a job cannot be stored: {error}"));
                         std::thread::sleep(LOOK);
                     }
                     self.running().current = None;
@@ -36,7 +36,7 @@ impl Jobs {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    log::tell(&format!("the queue of the jobs cannot be read: {error}"));
+                    log::report(&format!("the queue of the jobs cannot be read: {error}"));
                     std::thread::sleep(LOOK);
                 }
             }

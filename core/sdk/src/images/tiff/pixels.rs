@@ -83,7 +83,7 @@ fn rgb([y, cb, cr]: [u8; 3]) -> [u8; 3] {
     [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb].map(|level| level.round() as u8)
 }
 
-/// Numbers from 0 to 1 as levels. Any others have a scale that the file does not tell.
+/// Converts numbers from 0 to 1 to levels. The file does not state the scale of other numbers.
 fn floats(raw: &[u8], missing: &[bool], width: u32) -> Result<Vec<u16>, Error> {
     let numbers: Vec<f32> = raw.as_chunks::<4>().0.iter().map(|bytes| f32::from_ne_bytes(*bytes)).collect();
     let is_missing = |at: usize| missing.get(at / width.max(1) as usize) == Some(&true);
