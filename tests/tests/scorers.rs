@@ -90,6 +90,45 @@ for row, other in zip(table.to_pylist(), again.to_pylist()):
 }
 
 #[test]
+fn features_and_scores_have_the_number_type_that_the_pipeline_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let images = folder.path().join("images");
+    run(&shipped("joint.yaml"), &images, &["--rows", "12", "--set", "joint.sampler.steps=4"]).ok();
+    let input = ["--input", images.to_str().unwrap(), "--keep", "image"];
+    let output = folder.path().join("typed");
+    run(&Path::new(MLD).join("../examples/features.yaml"), &output, &input).ok();
+    let lines = "inputs: {image: {modality: image}}
+nodes: {seen: {score: image/classifier, weights: JUDGES, from: image}}
+outputs: {digit: seen.label, features: seen.features, scores: seen.scores, latent: {from: small, dtype: f16}}
+";
+    let lines = lines.replace("}}\noutputs", "}, small: {encode: image/autoencoder, from: image}}\noutputs");
+    let plain = folder.path().join("plain");
+    run(&beside_the_model(folder.path(), &lines), &plain, &input).ok();
+
+    let Some(python) = python() else { return };
+    let script = r#"
+import sys, glob
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+typed, plain = (pq.read_table(glob.glob(folder + "/data/*.parquet")[0]) for folder in sys.argv[1:])
+assert typed.schema.field("features").type.value_type == pa.float16(), typed.schema
+assert typed.schema.field("features").type == pa.list_(pa.float16(), plain.schema.field("features").type.list_size)
+assert plain.schema.field("features").type.value_type == pa.float32(), plain.schema
+assert typed.schema.field("scores").type.value_type == pa.float32(), typed.schema
+assert plain.schema.field("latent").type.value_type == pa.float16(), plain.schema
+numbers = lambda table, column: np.array(table[column].to_pylist(), dtype=np.float32)
+features = numbers(plain, "features")
+assert features.shape[0] == 12 and features.std() > 0 and np.linalg.matrix_rank(features) > 1
+assert (numbers(typed, "features") == features.astype(np.float16)).all(), "f16 rounds to nearest"
+bits = numbers(typed, "scores").view(np.uint32)
+assert (bits & 0xffff == 0).all(), "bf16 has 16 bits"
+assert np.abs(numbers(typed, "scores") / numbers(plain, "scores") - 1).max() <= 2**-8, "bf16"
+assert typed["digit"] == plain["digit"]
+"#;
+    let read = Command::new(python).args(["-c", script]).args([&output, &plain]).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+}
+
+#[test]
 fn weights_of_a_scorer_are_part_of_the_job() {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("judges.safetensors");

@@ -44,7 +44,7 @@ pub use objective::{
 pub use observed::Given;
 pub use optimizer::{Decay, OptimizerConfig};
 pub use pair::PairScorer;
-pub use prediction::{Parameterization, Precision};
+pub use prediction::{Dtype, Parameterization, Precision};
 pub use sampler::{Resample, Sampler};
 pub use sampling::{Sampling, SpacingMisfit};
 pub use schedule::{Betas, ScheduleConfig};

@@ -1,4 +1,4 @@
-//! What a network predicts, and in which number format.
+//! What a network predicts, and in which number formats it computes and its results are written.
 
 words! {
     /// The output of a network.
@@ -24,6 +24,19 @@ words! {
         Bf16 = "bf16",
         /// 11 bits of mantissa, sums in f32: products have a relative error of up to 2^-11, and numbers above 65,504 overflow.
         /// A CPU computes in f32.
+        F16 = "f16",
+    }
+}
+
+words! {
+    /// The number type of a column of lists.
+    pub enum Dtype default F32 {
+        /// float32.
+        F32 = "f32",
+        /// Numbers rounded to bfloat16, with 8 bits of mantissa. Arrow has no such type, so the column is float32; half of its
+        /// bits are zero, and compression removes them.
+        Bf16 = "bf16",
+        /// float16, with 11 bits of mantissa. A row with a number above 65,504 fails.
         F16 = "f16",
     }
 }

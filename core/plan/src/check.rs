@@ -6,6 +6,7 @@ mod classes;
 mod constants;
 mod contrast;
 mod cycle;
+mod dtypes;
 mod given;
 mod guidance;
 pub(crate) mod inputs;
@@ -39,6 +40,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &constants::Constants,
     &contrast::Contrast,
     &cycle::Cycle,
+    &dtypes::Dtypes,
     &given::GivenStreams,
     &guidance::Guided,
     &judges::Judges,

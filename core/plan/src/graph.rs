@@ -42,7 +42,7 @@ pub(crate) use prompts::PromptProblem;
 pub(crate) use roles::{RoleProblem, known_streams, resolve_roles};
 pub(crate) use scorer_node::{ScorerNode, resolve_scorer_node};
 pub(crate) use scorers::{ScorerProblem, resolve_scorer};
-pub(crate) use scoring::{LABEL, PORTS, SCORES, ScoreProblem, resolve_scoring, type_of_port};
+pub(crate) use scoring::{FEATURES, LABEL, PORTS, SCORES, ScoreProblem, resolve_scoring, type_of_port};
 pub(crate) use sources::resolve_generated;
 pub(crate) use stages::{StageNode, StageProblem};
 pub(crate) use subsets::SubsetsProblem;

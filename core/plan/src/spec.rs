@@ -19,8 +19,8 @@ pub(crate) use guidance::{GuidanceSpec, InsteadSpec, guidance};
 pub(crate) use model::{DenoiserSpec, ModelSpec, PromptSpec, StreamSpec, Use, model};
 pub(crate) use parts::{CheckpointSpec, PartSpec};
 pub(crate) use pipeline::{
-    Action, ActionProblem, CodeSpec, ColumnProblem, DiffuseSpec, INNER, InputSpec, LoneNode, NodeSpec, PairNodeSpec,
-    PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
+    Action, ActionProblem, CodeSpec, ColumnProblem, DiffuseSpec, INNER, InputSpec, LoneNode, NodeSpec, OutputSpec,
+    PairNodeSpec, PipelineSpec, ScorerNodeSpec, SubgraphProblem, pipeline,
 };
 pub(crate) use roles::{ObservedSpec, RolesSpec, Written, other_roles, roles};
 pub(crate) use sampler::SamplerSpec;

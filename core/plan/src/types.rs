@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use anyflow_config::Dtype;
+
 use crate::descriptor::{CellKind, CodecDescriptor, PortDescriptor};
 use crate::plan::{Form, Type};
 
@@ -71,7 +73,7 @@ impl Type {
         };
         let feature = match &self.form {
             // A column of vectors is what others search by.
-            Form::Vector { shape, .. } => format!("List(Value(float32), {})", shape.iter().product::<i64>()),
+            Form::Vector { shape, .. } => fixed_list(shape.iter().product()),
             _ => shape.iter().fold("Value(float32)".to_string(), |item, _| format!("List({item})")),
         };
         let cell = match shape.len() {
@@ -79,6 +81,14 @@ impl Type {
             depth => CellKind::List(u32::try_from(depth).ok()?),
         };
         Some(Type { modality: self.modality.clone(), form: Form::Cells { cell, feature } })
+    }
+
+    /// Cells of lists, with numbers of another type. The feature of bfloat16 is that of f32.
+    pub(crate) fn of_dtype(mut self, dtype: Dtype) -> Type {
+        if let (Form::Cells { feature, .. }, Dtype::F16) = (&mut self.form, dtype) {
+            *feature = feature.replace("float32", "float16");
+        }
+        self
     }
 
     /// Shape, and bytes per element; `None` for cells, whose size depends on the data.
@@ -89,6 +99,11 @@ impl Type {
             Form::Latent { shape, .. } | Form::Tokens { shape, .. } | Form::Vector { shape, .. } => Some((shape, 4)),
         }
     }
+}
+
+/// The feature of a list of so many numbers in each row.
+pub(crate) fn fixed_list(numbers: i64) -> String {
+    format!("List(Value(float32), {numbers})")
 }
 
 /// Bytes per element of a dtype, by its short name.

@@ -95,7 +95,10 @@ impl LeftOut<'_> {
     }
 
     fn outputs(&self, root: &mut Node) -> Result<(), InputNeeded> {
-        retain(root, "outputs", |entry| !matches!(&entry.node.content, Content::String(from) if self.is_gone(from)));
+        retain(root, "outputs", |output| {
+            let from = entry(&output.node, "from").map_or(&output.node, |from| &from.node);
+            !matches!(&from.content, Content::String(from) if self.is_gone(from))
+        });
         if mapping(root, "outputs").is_empty() {
             return Err(InputNeeded::Outputs { inputs: self.inputs.to_vec() });
         }
@@ -214,7 +217,7 @@ nodes:
   heard: {encode: y/a, from: sound}
   meant: {embed: text/p, from: words}
   digit: {decode: label/d, from: joint.label}
-outputs: {label: digit, seen: seen}
+outputs: {label: digit, seen: {from: seen, dtype: f16}}
 ";
 
     fn without(text: &str, inputs: &[&str]) -> Result<serde_json::Value, InputNeeded> {

@@ -1,5 +1,7 @@
 //! A run as text.
 
+use anyflow_config::Dtype;
+
 use crate::component::word;
 use crate::descriptor::Role;
 use crate::explain::model;
@@ -50,7 +52,8 @@ fn operation(op: &Op, options: Options) -> (&'static str, String) {
         Op::ReadCells { stream, from, to } => ("read", format!("{from} -> {to} (stream {stream})")),
         Op::ReadNumbers { from, to, .. } => ("read", format!("{from} -> {to}")),
         Op::WriteCells { stream, from, to } => ("write", format!("{from} -> {to} (stream {stream})")),
-        Op::WriteNumbers { from, to } => ("write", format!("{from} -> {to}")),
+        Op::WriteNumbers { from, to, dtype: Dtype::F32 } => ("write", format!("{from} -> {to}")),
+        Op::WriteNumbers { from, to, dtype } => ("write", format!("{from} -> {to} ({dtype})")),
         Op::Hide { from, mask, to, .. } => ("hide", format!("{from} -> {to} (by {mask})")),
         Op::Module { stream, role: role @ (Role::Embed | Role::Pool), from, to } => {
             (word(*role), format!("{from} -> {to} (prompt {stream})"))

@@ -87,7 +87,7 @@ impl Graph<'_> {
         match vertex {
             Vertex::Input(index) => &self.spec.inputs[index].name,
             Vertex::Node(index) => &self.spec.nodes[index].name,
-            Vertex::Output(index) => &self.spec.outputs[index].0,
+            Vertex::Output(index) => &self.spec.outputs[index].column,
         }
     }
 
@@ -115,8 +115,8 @@ pub(crate) fn connect<'s>(spec: &'s PipelineSpec, acts: Vec<Option<Act>>, report
             graph.link(Vertex::Node(index), slot, written, report);
         }
     }
-    for (index, (_, written)) in spec.outputs.iter().enumerate() {
-        graph.link(Vertex::Output(index), Slot::Output, written, report);
+    for (index, output) in spec.outputs.iter().enumerate() {
+        graph.link(Vertex::Output(index), Slot::Output, &output.from, report);
     }
     graph
 }
@@ -196,7 +196,12 @@ impl Graph<'_> {
                 let port = stream_port(head, port, node.ports(), self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }
-            Some(Action::Score(..) | Action::Judge(_)) => {
+            Some(Action::Judge(_)) => {
+                let Some(Act::Judge(judge)) = &self.acts[index] else { return None };
+                let port = stream_port(head, port, judge.ports(), self.acts[index].as_ref(), written, report)?;
+                Some((Vertex::Node(index), Some(port)))
+            }
+            Some(Action::Score(..)) => {
                 let port = stream_port(head, port, &PORTS, self.acts[index].as_ref(), written, report)?;
                 Some((Vertex::Node(index), Some(port)))
             }

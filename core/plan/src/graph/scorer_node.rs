@@ -4,11 +4,12 @@ use crate::catalog::Catalog;
 use crate::component;
 use crate::descriptor::CellKind;
 use crate::error::Report;
-use crate::graph::{LABEL, ModelGraph, ScorerProblem, resolve_scorer};
+use crate::graph::{FEATURES, LABEL, ModelGraph, SCORES, ScorerProblem, resolve_scorer};
 use crate::plan::{Form, ScorerConfig, Type};
 use crate::problem::Problem;
 use crate::source::SpannedString;
 use crate::spec::ScorerNodeSpec;
+use crate::types::fixed_list;
 
 /// A node with its scorer.
 #[derive(Clone, Debug)]
@@ -19,14 +20,20 @@ pub(crate) struct ScorerNode {
 }
 
 impl ScorerNode {
-    /// The type of a port: the name or number of the best class, or a number for each class.
+    /// Its ports.
+    pub fn ports(&self) -> &'static [&'static str] {
+        if self.scorer.features.is_some() { &[LABEL, SCORES, FEATURES] } else { &[LABEL, SCORES] }
+    }
+
+    /// The type of a port: the name or number of the best class, a number for each class, or the features of a row.
     pub fn type_of_port(&self, port: &str, modality: &str) -> Type {
         let (cell, feature) = match port {
-            LABEL if self.names.is_empty() => (CellKind::I64, "Value(int64)"),
-            LABEL => (CellKind::Utf8, "Value(string)"),
-            _ => (CellKind::List(1), "List(Value(float32))"),
+            LABEL if self.names.is_empty() => (CellKind::I64, "Value(int64)".to_string()),
+            LABEL => (CellKind::Utf8, "Value(string)".to_string()),
+            FEATURES => (CellKind::List(1), fixed_list(self.scorer.features.iter().flatten().product())),
+            _ => (CellKind::List(1), "List(Value(float32))".to_string()),
         };
-        Type { modality: modality.to_string(), form: Form::Cells { cell, feature: feature.to_string() } }
+        Type { modality: modality.to_string(), form: Form::Cells { cell, feature } }
     }
 }
 

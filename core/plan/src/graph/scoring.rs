@@ -25,6 +25,8 @@ pub(crate) const PORTS: [&str; 2] = [LABEL, SCORES];
 pub(crate) const LABEL: &str = "label";
 /// The score of each class, in the order of the classes.
 pub(crate) const SCORES: &str = "scores";
+/// The features from which a scorer computes its scores.
+pub(crate) const FEATURES: &str = "features";
 
 /// Refuses a stream that cannot be encoded, or whose cells cannot hold the name of a class.
 pub(crate) fn resolve_scoring(spec: &ScoringSpec, model: &ModelGraph, report: &mut Report) -> Option<Scoring> {

@@ -3,6 +3,7 @@
 mod compare;
 mod embed;
 
+use anyflow_config::Dtype;
 use indexmap::IndexMap;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
@@ -16,7 +17,7 @@ use crate::plan::{
 };
 use crate::seeds::{self, Drawing};
 use crate::source::Source;
-use crate::spec::{Action, PipelineSpec};
+use crate::spec::{Action, OutputSpec, PipelineSpec};
 
 /// Makes the plan of a pipeline without errors; `None` if it has errors.
 pub(crate) fn lower(pipeline: &Pipeline, source: &Source) -> Option<RunPlan> {
@@ -101,21 +102,26 @@ impl Steps<'_> {
     fn outputs(&mut self) -> Option<IndexMap<String, String>> {
         let mut outputs = IndexMap::new();
         for (index, vertex) in self.pipeline.graph.vertices() {
-            if let Vertex::Output(_) = vertex {
+            if let Vertex::Output(output) = vertex {
                 let value = self.read(index, &Slot::Output)?;
-                outputs.insert(self.pipeline.graph.name(vertex).value.clone(), self.written(value)?);
+                let OutputSpec { column, dtype, .. } = &self.pipeline.graph.spec.outputs[output];
+                outputs.insert(column.value.clone(), self.written(value, *dtype)?);
             }
         }
         Some(outputs)
     }
 
-    /// The cells of an output. The numbers of a latent and of tokens become a list per row.
-    fn written(&mut self, from: String) -> Option<String> {
-        let Some(kind) = self.values.get(&from)?.kind.as_numbers() else { return Some(from) };
-        let to = format!("{from}.numbers");
+    /// The cells of an output. The numbers of a latent and of tokens become a list per row, and so do features and scores
+    /// whose number type is chosen.
+    fn written(&mut self, from: String, dtype: Option<Dtype>) -> Option<String> {
+        let kind = &self.values.get(&from)?.kind;
+        let Some(kind) = kind.as_numbers().or_else(|| dtype.map(|_| kind.clone())) else { return Some(from) };
+        let dtype = dtype.unwrap_or_default();
+        let to = if dtype == Dtype::F32 { format!("{from}.numbers") } else { format!("{from}.{dtype}") };
         if !self.values.contains_key(&to) {
             let node = from.split('.').next().unwrap_or(&from).to_owned();
-            self.push(&node, Op::WriteNumbers { from, to: to.clone() }, vec![(to.clone(), kind)]);
+            let op = Op::WriteNumbers { from, to: to.clone(), dtype };
+            self.push(&node, op, vec![(to.clone(), kind.of_dtype(dtype))]);
         }
         Some(to)
     }
@@ -224,12 +230,12 @@ impl Steps<'_> {
         self.push(&node, op, vec![(array.clone(), plan.array.clone())]);
         let read = self.pipeline.read_ports(index);
         let port = |port: &str| read.iter().any(|read| read == port).then(|| format!("{node}.{port}"));
-        let [label, scores] = [graph::LABEL, graph::SCORES].map(port);
-        let made = [(&label, graph::LABEL), (&scores, graph::SCORES)].into_iter();
+        let [label, scores, features] = [graph::LABEL, graph::SCORES, graph::FEATURES].map(port);
+        let made = [(&label, graph::LABEL), (&scores, graph::SCORES), (&features, graph::FEATURES)].into_iter();
         let made =
             made.filter_map(|(id, port)| Some((id.clone()?, judge.type_of_port(port, &plan.modality)))).collect();
         self.scorers.insert(node.clone(), judge.scorer);
-        self.push(&node, Op::Judge { from: array, names: judge.names, label, scores }, made);
+        self.push(&node, Op::Judge { from: array, names: judge.names, label, scores, features }, made);
         Some(())
     }
 

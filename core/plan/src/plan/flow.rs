@@ -30,8 +30,11 @@ impl Op {
             | Op::Join { to, .. }
             | Op::Module { to, .. } => vec![to],
             Op::Diffuse { to, .. } => to.values().map(String::as_str).collect(),
-            Op::Score { label, scores, .. } | Op::Judge { label, scores, .. } | Op::Compare { label, scores, .. } => {
+            Op::Score { label, scores, .. } | Op::Compare { label, scores, .. } => {
                 label.iter().chain(scores).map(String::as_str).collect()
+            }
+            Op::Judge { label, scores, features, .. } => {
+                label.iter().chain(scores).chain(features).map(String::as_str).collect()
             }
         }
     }

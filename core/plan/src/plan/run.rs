@@ -1,5 +1,6 @@
 //! Runs: the values of a pipeline and the steps that make them, in order.
 
+use anyflow_config::Dtype;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -139,12 +140,15 @@ pub enum Op {
         /// Vector.
         to: String,
     },
-    /// Latent, tokens or vector -> a list of numbers per row, nested by axis, on a worker thread.
+    /// Latent, tokens, vector, features or scores -> a list of numbers per row, nested by axis, on a worker thread.
     WriteNumbers {
-        /// Latent, tokens or vector.
+        /// Latent, tokens, vector, features or scores.
         from: String,
         /// Cells.
         to: String,
+        /// The number type of the column.
+        #[serde(default, skip_serializing_if = "is_f32")]
+        dtype: Dtype,
     },
     /// Hides what a mask marks, on the compute thread.
     Hide {
@@ -186,6 +190,9 @@ pub enum Op {
         label: Option<String>,
         /// Value id of the log-probabilities of all classes, if a step or output reads them.
         scores: Option<String>,
+        /// Value id of the features of each row, if a step or output reads them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        features: Option<String>,
     },
     /// Comparison by a scorer of the model, on the compute thread.
     Compare {
@@ -235,4 +242,10 @@ pub struct Scoring {
     pub classes: IndexMap<String, Vec<String>>,
     /// Number of predictions from different noise.
     pub samples: u64,
+}
+
+/// True for the number type that a column has if none is written.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_f32(dtype: &Dtype) -> bool {
+    *dtype == Dtype::F32
 }

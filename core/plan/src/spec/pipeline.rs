@@ -5,7 +5,7 @@ mod subgraph;
 
 use std::cell::Cell;
 
-use anyflow_config::ValueForm;
+use anyflow_config::{Dtype, ValueForm};
 use serde_json::Value as Json;
 
 use crate::compile::FileKind;
@@ -60,8 +60,17 @@ pub(crate) struct PipelineSpec {
     pub name: Option<SpannedString>,
     pub inputs: Vec<InputSpec>,
     pub nodes: Vec<NodeSpec>,
-    /// Column -> node, port or input.
-    pub outputs: Vec<(SpannedString, SpannedString)>,
+    pub outputs: Vec<OutputSpec>,
+}
+
+/// A column to write.
+#[derive(Debug)]
+pub(crate) struct OutputSpec {
+    pub column: SpannedString,
+    /// Node, port or input.
+    pub from: SpannedString,
+    /// The number type of its lists, if it is written.
+    pub dtype: Option<Dtype>,
 }
 
 /// An input.
@@ -183,12 +192,13 @@ fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<
             None => nodes.push(node(entry, files, report)),
         }
     }
-    let mut outputs = fields.pairs("outputs", report);
+    let mut outputs: Vec<_> =
+        fields.names("outputs", report).iter().filter_map(|entry| output(entry, &fields, report)).collect();
     for node in &mut nodes {
         let follow = if node.is_inner() { Parts::follow } else { Parts::follow_own };
         node.references().into_iter().for_each(|reference| follow(&parts, reference, report));
     }
-    outputs.iter_mut().for_each(|(_, from)| parts.follow_own(from, report));
+    outputs.iter_mut().for_each(|output| parts.follow_own(&mut output.from, report));
     check_unique("name", inputs.iter().map(|input| &input.name).chain(written.iter().map(|entry| &entry.key)), report);
     if outputs.is_empty() && fields.entry("outputs").is_some() {
         let at = fields.entry("outputs").map_or(root.span, |entry| entry.key.span);
@@ -196,6 +206,19 @@ fn pipeline_among(root: &Node, files: Files<'_>, report: &mut Report) -> Option<
         report.error(at, Problem::WrongCount { what, wanted: "at least one column".into(), found: 0 });
     }
     Some(PipelineSpec { name: fields.text("name", report), inputs, nodes, outputs })
+}
+
+/// A column with what it reads, or with a mapping of that and the number type.
+fn output(entry: &Entry, fields: &Fields, report: &mut Report) -> Option<OutputSpec> {
+    let column = entry.key.clone();
+    let what = format!("`{}` in `outputs` of {}", column.value, fields.within);
+    if !matches!(entry.node.content, Content::Mapping(_)) {
+        let from = surface::text(&entry.node, &what, report)?;
+        return Some(OutputSpec { column, from, dtype: None });
+    }
+    let inner = Fields::open(&entry.node, &surface::OUTPUT, what, column.span, report)?;
+    let dtype = inner.value("dtype", report);
+    Some(OutputSpec { column, from: inner.text("from", report)?, dtype })
 }
 
 fn input(entry: &Entry, report: &mut Report) -> InputSpec {

@@ -1,6 +1,6 @@
 //! Nodes that a trained scorer judges.
 
-use anyflow_plan::plan::{Job, Op, RunPlan};
+use anyflow_plan::plan::{Form, Job, Op, RunPlan};
 
 use crate::bench::{Case, snapshot, text};
 
@@ -49,6 +49,33 @@ fn classes_have_names_on_request() {
     assert!(plan.steps.iter().any(|step| matches!(&step.op, Op::Judge { names, .. } if names.len() == 10)));
     named("zero, one").check("error-scorer-names");
     named(&words.replace("nine", "zero")).check("error-scorer-names-twice");
+}
+
+#[test]
+fn outputs_of_numbers_have_the_type_that_is_written() {
+    let typed = |outputs: &str| scored(NODE).edit("outputs: {label: digit.label, all: digit.scores}", outputs);
+    let outputs = "outputs: {features: {from: digit.features, dtype: f16}, same: digit.features, \
+                   scores: {from: digit.scores, dtype: bf16}, latent: {from: joint.audio, dtype: f16}, \
+                   whole: {from: joint.audio}, plain: joint.audio}";
+    let plan = plan(&typed(outputs));
+    let feature = |column: &str| match &plan.values[&plan.outputs[column]].kind.form {
+        Form::Cells { feature, .. } => feature.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(feature("features"), "List(Value(float16), 64)");
+    assert_eq!(feature("same"), "List(Value(float32), 64)");
+    assert_eq!(feature("scores"), "List(Value(float32))", "Arrow has no bfloat16");
+    assert_eq!(feature("latent"), "List(Value(float16))");
+    assert_eq!(plan.outputs["whole"], plan.outputs["plain"]);
+    snapshot("plan-dtypes", &text(&Job::Run(plan)));
+    typed("outputs: {label: {from: digit.label, dtype: f16}}").check("error-dtype-of-cells");
+    typed("outputs: {sound: {from: sound, dtype: f16}}").check("error-dtype-of-media");
+    typed("outputs: {all: {from: digit.scores, dtype: float16}}").check("error-dtype-word");
+    typed("outputs: {all: {dtype: f16}}").check("error-output-without-from");
+    scored(&NODE.replace("image/classifier", "label/one-hot").replace(", weights: ../w/judges.safetensors", ""))
+        .edit("from: picture", "from: picture, stream: label")
+        .edit("digit.scores", "digit.features")
+        .check("error-scorer-no-features");
 }
 
 #[test]

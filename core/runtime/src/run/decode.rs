@@ -1,11 +1,12 @@
 //! The fourth stage: arrays to cells.
 
+use anyflow_config::Dtype;
 use anyflow_datasets::{OwnedCell, OwnedList};
 use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
-use super::micro_batch::MicroBatch;
+use super::micro_batch::{MicroBatch, Refusal};
 use crate::cells::write_cells;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
@@ -40,8 +41,11 @@ impl<'a> DecodeStage<'a> {
                     let cells = self.written(batch, &step.node, stream, from)?;
                     batch.cells.insert(to.clone(), cells);
                 }
-                Op::WriteNumbers { from, to } => {
-                    let cells = number_cells(value(batch, from)?)?;
+                Op::WriteNumbers { from, to, dtype } => {
+                    let numbers = rounded(value(batch, from)?, *dtype)?;
+                    let text = format!("a number of `{from}` is out of the range of {dtype}; write f32 or bf16");
+                    let numbers = batch.fail_infinite(numbers, Refusal { node: &step.node, code: "write", text })?;
+                    let cells = number_cells(&numbers)?;
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::Score { scoring, label, scores, .. } => {
@@ -52,8 +56,9 @@ impl<'a> DecodeStage<'a> {
                     let names: Vec<String> = classes.keys().cloned().collect();
                     classified(batch, &names, label.as_ref(), scores.as_ref())?;
                 }
-                Op::Judge { names, label, scores, .. } => {
+                Op::Judge { names, label, scores, features, .. } => {
                     classified(batch, names, label.as_ref(), scores.as_ref())?;
+                    numbered(batch, features.as_ref())?;
                 }
                 _ => {}
             }
@@ -68,6 +73,16 @@ impl<'a> DecodeStage<'a> {
         failed.into_iter().for_each(|failed| batch.fail(failed.row, node, "write", failed.text));
         Ok(cells)
     }
+}
+
+/// The f32 numbers that a column of a number type can hold; infinite if out of its range.
+fn rounded(numbers: &Tensor, dtype: Dtype) -> Result<Tensor> {
+    let kind = match dtype {
+        Dtype::F32 => return Ok(numbers.shallow_clone()),
+        Dtype::F16 => Kind::Half,
+        Dtype::Bf16 => Kind::BFloat16,
+    };
+    Ok(numbers.f_to_kind(kind)?.f_to_kind(Kind::Float)?)
 }
 
 fn value<'b>(batch: &'b MicroBatch, id: &str) -> Result<&'b Tensor> {
@@ -86,7 +101,12 @@ fn classified(batch: &mut MicroBatch, names: &[String], label: Option<&String>, 
         let cells = class_cells(names, indices)?;
         batch.cells.insert(id.clone(), cells);
     }
-    if let Some((id, numbers)) = made(batch, scores) {
+    numbered(batch, scores)
+}
+
+/// Writes the numbers of each row.
+fn numbered(batch: &mut MicroBatch, id: Option<&String>) -> Result<()> {
+    if let Some((id, numbers)) = made(batch, id) {
         let cells = number_cells(numbers)?;
         batch.cells.insert(id.clone(), cells);
     }
@@ -131,7 +151,7 @@ fn nested_lengths(shape: &[i64], lengths: &mut Vec<u64>) {
 
 #[cfg(test)]
 mod tests {
-    use anyflow_datasets::Cell;
+    use anyflow_datasets::{Cell, RowKey};
 
     use super::*;
 
@@ -154,5 +174,26 @@ mod tests {
         let halves = numbers.view([3, 4]).to_kind(Kind::Half);
         assert_eq!(shown(&halves)[2], "[8, 9, 10, 11]");
         assert!(shown(&numbers.view([2, 6]).slice(0, 0, 0, 1)).is_empty());
+    }
+
+    #[test]
+    fn numbers_are_rounded_to_the_type_of_the_column() {
+        let numbers = Tensor::from_slice(&[0.1f32, 1e-9, -65519.0]);
+        let of = |dtype| Vec::<f32>::try_from(rounded(&numbers, dtype).unwrap()).unwrap();
+        assert_eq!(of(Dtype::F32), [0.1, 1e-9, -65519.0]);
+        assert_eq!(of(Dtype::F16), [0.099_975_586, 0.0, -65504.0]);
+        assert_eq!(of(Dtype::Bf16), [0.100_097_656, 9.998_9e-10, -65536.0]);
+    }
+
+    #[test]
+    fn a_row_out_of_the_range_of_its_type_fails_alone() {
+        let keys = (0..3).map(|row| RowKey::new(format!("k{row}"))).collect();
+        let mut batch = MicroBatch::new(vec![7, 8, 9], keys, None);
+        let numbers = Tensor::from_slice(&[1.0f32, 2.0, 65520.0, 3.0, -4.0, 5.0]).view([3, 2]);
+        let refusal = Refusal { node: "seen", code: "write", text: "too large".into() };
+        let kept = batch.fail_infinite(rounded(&numbers, Dtype::F16).unwrap(), refusal).unwrap();
+        assert_eq!(shown(&kept), ["[1, 2]", "[0, 0]", "[-4, 5]"]);
+        let failed: Vec<_> = batch.failures.values().map(|failure| (failure.row, failure.row_key.as_str())).collect();
+        assert_eq!(failed, [(8, "k1")]);
     }
 }

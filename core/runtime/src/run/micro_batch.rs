@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use anyflow_datasets::{Failure, OwnedCell, RowBatch, RowKey};
 use arrow::array::RecordBatch;
 use indexmap::IndexMap;
-use tch::Tensor;
+use tch::{Device, Tensor};
+
+use crate::Result;
 
 /// Rows with all values that are still needed. Failed rows stay in their position, as zeros, until the last stage drops
 /// them. So neither the network calls nor the bits of other rows depend on failures.
@@ -61,4 +63,36 @@ impl MicroBatch {
         let failure = Failure { row_key: key.text.clone(), row: *number, node: node.into(), code: code.into(), text };
         self.failures.entry(row).or_insert(failure);
     }
+
+    /// Fails the rows of `numbers`, `[row, ...]`, with a NaN or infinite number, and returns them as zeros.
+    ///
+    /// # Errors
+    /// libtorch failed.
+    pub fn fail_infinite(&mut self, numbers: Tensor, refusal: Refusal<'_>) -> Result<Tensor> {
+        let rows = numbers.size().first().copied().unwrap_or(0);
+        if rows == 0 {
+            return Ok(numbers);
+        }
+        let finite = numbers.f_isfinite()?.f_reshape([rows, -1])?.f_all_dim(1, false)?;
+        let flags = Vec::<bool>::try_from(finite.f_to_device(Device::Cpu)?)?;
+        if flags.iter().all(|is_finite| *is_finite) {
+            return Ok(numbers);
+        }
+        for row in (0..flags.len()).filter(|row| !flags[*row]) {
+            self.fail(row, refusal.node, refusal.code, refusal.text.clone());
+        }
+        let kept: Vec<i64> = std::iter::once(rows).chain(numbers.size().iter().skip(1).map(|_| 1)).collect();
+        Ok(numbers.f_where_self(&finite.f_reshape(kept)?, &numbers.f_zeros_like()?)?)
+    }
+}
+
+/// Why rows fail.
+#[derive(Debug)]
+pub struct Refusal<'a> {
+    /// The node.
+    pub node: &'a str,
+    /// The code of the failure.
+    pub code: &'static str,
+    /// What is wrong.
+    pub text: String,
 }

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Time limit: after it, a command counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Time limit: after it, a command counts as hanging. Long, since builds may use the machine at the same time.
+const PATIENCE: Duration = Duration::from_secs(300);
 /// Polling interval.
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -52,7 +52,7 @@ fn bytes_of(plan: &RunPlan, id: &str) -> u64 {
 /// Elements of the array or latent that a value is written from.
 fn elements_of(plan: &RunPlan, id: &str) -> u64 {
     let from = plan.steps.iter().find_map(|step| match &step.op {
-        Op::WriteCells { from, to, .. } | Op::WriteNumbers { from, to } if to == id => Some(from),
+        Op::WriteCells { from, to, .. } | Op::WriteNumbers { from, to, .. } if to == id => Some(from),
         _ => None,
     });
     let kind = from.and_then(|from| plan.values.get(from)).map(|value| &value.kind.form);

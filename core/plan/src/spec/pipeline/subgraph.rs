@@ -14,7 +14,7 @@ use crate::spec::unknown;
 use crate::surface::{self, Fields, Reader};
 use crate::yaml::{Content, Entry, Node};
 
-use super::{NodeSpec, PipelineSpec, pipeline_among};
+use super::{NodeSpec, OutputSpec, PipelineSpec, pipeline_among};
 pub(super) use files::Files;
 
 problems! {
@@ -56,7 +56,7 @@ pub(crate) const INNER: char = '/';
 struct Part {
     name: String,
     /// Its outputs and what makes them; `None` if the pipeline is wrong, which was reported.
-    outputs: Option<Vec<(SpannedString, SpannedString)>>,
+    outputs: Option<Vec<OutputSpec>>,
 }
 
 /// The parts of a pipeline.
@@ -86,13 +86,13 @@ impl Parts {
                 passed.push(reference.value.clone());
                 return report.error(reference.span, SubgraphProblem::OutputCycle { references: passed });
             }
-            let made = outputs.iter().find(|(output, _)| Some(output.value.as_str()) == port);
-            let Some((_, made)) = made else {
+            let made = outputs.iter().find(|output| Some(output.column.value.as_str()) == port);
+            let Some(OutputSpec { from, .. }) = made else {
                 report.error(reference.span, no_output(part, port, outputs));
                 reference.value.clone_from(&part.name);
                 return;
             };
-            passed.push(std::mem::replace(&mut reference.value, made.value.clone()));
+            passed.push(std::mem::replace(&mut reference.value, from.value.clone()));
         }
     }
 
@@ -115,8 +115,8 @@ impl Parts {
     }
 }
 
-fn no_output(part: &Part, port: Option<&str>, outputs: &[(SpannedString, SpannedString)]) -> SubgraphProblem {
-    let names = outputs.iter().map(|(output, _)| output.value.as_str());
+fn no_output(part: &Part, port: Option<&str>, outputs: &[OutputSpec]) -> SubgraphProblem {
+    let names = outputs.iter().map(|output| output.column.value.as_str());
     let node = part.name.clone();
     match port {
         Some(port) => SubgraphProblem::UnknownOutput { node, output: port.into(), hint: Hint::among(port, names) },
@@ -207,6 +207,6 @@ fn placed(mut spec: PipelineSpec, name: &str, wires: &[(SpannedString, SpannedSt
         node.name.value = prefixed(&node.name.value);
         node.references().into_iter().for_each(place);
     }
-    spec.outputs.iter_mut().map(|(_, from)| from).for_each(place);
+    spec.outputs.iter_mut().map(|output| &mut output.from).for_each(place);
     spec
 }

@@ -1,6 +1,6 @@
 //! Keys of a pipeline.
 
-use anyflow_config::{Field, Given, Key, Mapping, ValueForm, defaulted, json, optional, required};
+use anyflow_config::{Dtype, Field, Given, Key, Mapping, ValueForm, defaulted, json, optional, required};
 
 use super::{
     ABSENT, ALONG, CLASSES, CONDITION, DENOISER_CHOICE, DRAWS, FORMAT, GUIDANCE, MODEL_PATH, NAME, NAMES, SAMPLER,
@@ -35,7 +35,7 @@ pub(crate) static PIPELINE: Mapping = Mapping {
         ),
         required(
             "outputs",
-            ValueForm::Names(&ValueForm::String),
+            ValueForm::Names(&ValueForm::Or(&ValueForm::String, &ValueForm::Mapping(&OUTPUT))),
             "Columns to write: column -> node or input; latents and tokens become lists of numbers",
         ),
     ],
@@ -52,6 +52,19 @@ pub(crate) static INPUT: Mapping = Mapping {
             ValueForm::Any,
             "Cell of every row, in place of a column: a text, a number, or a list of numbers. It is read once",
         ),
+    ],
+};
+
+/// An output whose number type is chosen.
+pub(crate) static OUTPUT: Mapping = Mapping {
+    name: "output",
+    keys: &[
+        required(
+            "from",
+            ValueForm::String,
+            "Node, `node.stream` or `node.port` with latents, tokens, vectors, features or scores",
+        ),
+        defaulted("dtype", Dtype::FORM, || json(Dtype::F32), "Number type of the column's lists"),
     ],
 };
 

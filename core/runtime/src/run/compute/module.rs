@@ -2,9 +2,10 @@
 
 use anyflow_plan::descriptor::Role;
 use anyflow_plan::plan::Step;
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use super::{Compute, MicroBatch, value};
+use crate::run::micro_batch::Refusal;
 use crate::{Result, RunError};
 
 /// A call of a module.
@@ -73,22 +74,8 @@ impl Compute<'_> {
     }
 }
 
-/// Fails the rows with a NaN or infinite number and sets them to zero.
+/// Fails the rows in which a module returned a NaN or infinite number, and sets them to zero.
 pub(super) fn finite_rows(batch: &mut MicroBatch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
-    let rows = output.size().first().copied().unwrap_or(0);
-    if rows == 0 {
-        return Ok(output);
-    }
-    let finite = output.f_isfinite()?.f_reshape([rows, -1])?.f_all_dim(1, false)?;
-    let flags = Vec::<bool>::try_from(finite.f_to_device(Device::Cpu)?)?;
-    let bad: Vec<usize> = (0..flags.len()).filter(|row| !flags[*row]).collect();
-    if bad.is_empty() {
-        return Ok(output);
-    }
-    for row in &bad {
-        let text = format!("module {module} returned numbers that are not finite");
-        batch.fail(*row, &step.node, "module", text);
-    }
-    let kept: Vec<i64> = std::iter::once(rows).chain(output.size().iter().skip(1).map(|_| 1)).collect();
-    Ok(output.f_where_self(&finite.f_reshape(kept)?, &output.f_zeros_like()?)?)
+    let text = format!("module {module} returned numbers that are not finite");
+    batch.fail_infinite(output, Refusal { node: &step.node, code: "module", text })
 }
