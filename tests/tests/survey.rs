@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests may panic
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use anyflow_datasets::{Feature, Features, OwnedCell, TableWriter};
-use anyflow_tests::{Output, anyflow, digit_png, tone_wav, write_columns};
+use anyflow_tests::{Output, anyflow, digit_png, target, tone_wav, write_columns};
 use arrow::array::{
     ArrayRef, BinaryArray, Decimal128Array, Int64Array, NullArray, RecordBatch, StringArray, StructArray,
 };
@@ -314,4 +315,30 @@ fn a_run_ends_with_the_causes_of_its_failed_rows() {
     assert!(failed[0].starts_with("5 rows failed: column value: `word3` is not in the vocabulary"), "{said}");
     assert!(failed[0].ends_with("(keys row-3, row-11, row-19)"), "{said}");
     assert!(failed[1].starts_with("1 row failed") && failed[1].ends_with("(keys row-0)"), "{said}");
+}
+
+/// Writes a file of one row group: 2,000 cells of 250 kB that are no images, a few to a page.
+fn write_one_row_group(path: &Path) {
+    let cells: Vec<_> = (0..8u32).map(|cell| cell.to_le_bytes().repeat(62_500)).collect();
+    let column: ArrayRef = Arc::new(BinaryArray::from_iter_values(&cells));
+    let rows = RecordBatch::try_from_iter([("value", column)]).unwrap();
+    let mut writer = TableWriter::create(path, &rows.schema(), &Features::from_schema(&rows.schema())).unwrap();
+    (0..250).for_each(|_| writer.write(&rows).unwrap());
+    writer.finish().unwrap();
+    let about = anyflow(["data".as_ref(), "inspect".as_ref(), path.as_os_str(), "--json".as_ref()]).ok().json();
+    assert_eq!(about["files"][0]["row_group_rows"], serde_json::json!([2000]));
+}
+
+#[test]
+fn one_row_group_larger_than_the_memory_is_read_piece_by_piece() {
+    /// Limit of the data segment, in KiB: less than the row group.
+    const MOST: u32 = 400_000;
+    let project = Project::without_data("image/autoencoder");
+    let data = project.path("rows.parquet");
+    write_one_row_group(&data);
+    let mut limited = Command::new("bash");
+    limited.args(["-c", &format!("ulimit -d {MOST}; exec \"$0\" \"$@\"")]).arg(target().join("anyflow"));
+    limited.args(["data", "survey"]).arg(data).arg("--pipeline").arg(project.path("p.yaml"));
+    limited.args(["--all", "--json", "--threads", "1", "--memory", "512M"]);
+    assert_eq!(Output::of(limited).ok().json()["failing"], 2000, "no cell is an image");
 }
