@@ -1,7 +1,7 @@
 //! A timeline in the JSON format of Perfetto and chrome://tracing: each span of `tracing` is a complete event.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Seek, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -9,7 +9,7 @@ use std::thread::ThreadId;
 use std::time::Instant;
 
 use rustix::fs::OFlags;
-use serde_json::json;
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing_subscriber::Layer;
@@ -19,16 +19,18 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::{Result, RunError};
 
 /// The start of every timeline.
-const START: &str = "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"anyflow\"}},\n";
+const START: &str = "[\n{\"name\":\"process_name\",\"ph\":\"M\",\"pid\":1,\"args\":{\"name\":\"anyflow\"}}";
+/// The end of every timeline. The next event overwrites it.
+const END: &str = "\n]\n";
 
-/// Writes spans to a file as they close. The file is always valid, because readers accept a missing end.
+/// Writes spans to a file as they close. After each of them, the file is a JSON list.
 pub struct Timeline {
     started: Instant,
     out: Mutex<TraceFile>,
 }
 
 struct TraceFile {
-    file: BufWriter<File>,
+    file: File,
     /// The threads so far; the index of a thread is its number in the file.
     threads: Vec<ThreadId>,
 }
@@ -44,8 +46,13 @@ impl TraceFile {
         self.threads.push(thread.id());
         let name = thread.name().unwrap_or("worker");
         let named = json!({ "name": "thread_name", "ph": "M", "pid": 1, "tid": number, "args": { "name": name } });
-        writeln!(self.file, "{named},")?;
+        self.append(&named)?;
         Ok(number)
+    }
+
+    fn append(&mut self, event: &Value) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::End(-(END.len() as i64)))?;
+        self.file.write_all(format!(",\n{event}{END}").as_bytes())
     }
 }
 
@@ -67,8 +74,8 @@ impl Timeline {
             }
             file.set_len(0)?;
             file.rewind()?;
-            file.write_all(START.as_bytes())?;
-            Ok(BufWriter::new(file))
+            file.write_all(format!("{START}{END}").as_bytes())?;
+            Ok(file)
         };
         let file = create().map_err(RunError::io(path))?;
         Ok(Timeline { started: Instant::now(), out: Mutex::new(TraceFile { file, threads: Vec::new() }) })
@@ -126,7 +133,7 @@ impl<S: tracing::Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Timeline {
                 "tid": thread,
                 "args": extensions.get::<Fields>().map(|fields| &fields.0),
             });
-            writeln!(out.file, "{event},").and_then(|()| out.file.flush())
+            out.append(&event)
         });
     }
 }
