@@ -31,7 +31,6 @@ impl fmt::Display for Type {
             Form::Latent { stream, shape } => write!(f, "latent of stream `{stream}` {shape:?}"),
             Form::Tokens { prompt, shape } => write!(f, "tokens of prompt `{prompt}` {shape:?}"),
             Form::Vector { prompt, shape } => write!(f, "vector of prompt `{prompt}` {shape:?}"),
-            Form::Scores { classes } => write!(f, "scores of {classes} classes"),
         }
     }
 }
@@ -94,7 +93,7 @@ impl Type {
     /// Shape, and bytes per element; `None` for cells, whose size depends on the data.
     pub(crate) fn elements(&self) -> Option<(&[i64], u64)> {
         match &self.form {
-            Form::Cells { .. } | Form::Scores { .. } => None,
+            Form::Cells { .. } => None,
             Form::Array { dtype, shape, .. } => Some((shape, bytes_of(dtype))),
             Form::Latent { shape, .. } | Form::Tokens { shape, .. } | Form::Vector { shape, .. } => Some((shape, 4)),
         }

@@ -74,11 +74,6 @@ pub enum Form {
         /// `[features]`.
         shape: Vec<i64>,
     },
-    /// Scores per class.
-    Scores {
-        /// Number of classes.
-        classes: i64,
-    },
 }
 
 impl Type {

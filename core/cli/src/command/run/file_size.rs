@@ -2,7 +2,7 @@
 
 use anyflow_datasets::{CellKind as StoredKind, Dataset, inspect};
 use anyflow_plan::descriptor::CellKind;
-use anyflow_plan::plan::{Form, Op, RunPlan};
+use anyflow_plan::plan::{Form, Op, RunPlan, Step};
 
 use super::kept::mean_bytes;
 use crate::error::Result;
@@ -49,21 +49,35 @@ fn bytes_of(plan: &RunPlan, id: &str) -> u64 {
     }
 }
 
-/// Elements of the array or latent that a value is written from.
+/// Elements of the array, the latent, the features or the scores that a value is written from.
 fn elements_of(plan: &RunPlan, id: &str) -> u64 {
     let from = plan.steps.iter().find_map(|step| match &step.op {
-        Op::WriteCells { from, to, .. } | Op::WriteNumbers { from, to, .. } if to == id => Some(from),
+        Op::WriteCells { from, to, .. } | Op::WriteNumbers { from, to, .. } if to == id => Some(from.as_str()),
         _ => None,
     });
-    let kind = from.and_then(|from| plan.values.get(from)).map(|value| &value.kind.form);
-    match kind {
+    let from = from.unwrap_or(id);
+    let elements = match plan.values.get(from).map(|value| &value.kind.form) {
         Some(
             Form::Array { shape, .. }
             | Form::Latent { shape, .. }
             | Form::Tokens { shape, .. }
             | Form::Vector { shape, .. },
-        ) => shape.iter().product::<i64>().unsigned_abs(),
-        Some(Form::Scores { classes }) => classes.unsigned_abs(),
-        _ => 1,
+        ) => shape.iter().product(),
+        _ => plan.steps.iter().find_map(|step| scored(plan, step, from)).unwrap_or(1),
+    };
+    elements.unsigned_abs()
+}
+
+/// The length of a step's list of features or scores, if a value is such a list.
+fn scored(plan: &RunPlan, step: &Step, id: &str) -> Option<i64> {
+    let is_it = |made: &Option<String>| made.as_deref() == Some(id);
+    match &step.op {
+        Op::Judge { scores, .. } if is_it(scores) => Some(plan.scorers.get(&step.node)?.classes),
+        Op::Judge { features, .. } if is_it(features) => {
+            plan.scorers.get(&step.node)?.features.as_ref().map(|shape| shape.iter().product())
+        }
+        Op::Score { scoring, scores, .. } if is_it(scores) => Some(scoring.classes.len() as i64),
+        Op::Compare { classes, scores, .. } if is_it(scores) => Some(classes.len().max(1) as i64),
+        _ => None,
     }
 }
