@@ -3,8 +3,9 @@
 use crate::check::{RULES, inputs::InputProblem};
 use crate::component::ComponentProblem;
 use crate::graph::{
-    AuxiliaryProblem, DiffusionProblem, NodeProblem, PairProblem, PortProblem, PromptProblem, ReferenceProblem,
-    RoleProblem, ScoreProblem, ScorerProblem, StageProblem, SubsetsProblem, TableProblem, TaskProblem, VariantProblem,
+    AuxiliaryProblem, ConditionProblem, DiffusionProblem, NodeProblem, PairProblem, PortProblem, PromptProblem,
+    ReferenceProblem, RoleProblem, ScoreProblem, ScorerProblem, StageProblem, SubsetsProblem, TableProblem,
+    TaskProblem, VariantProblem,
 };
 use crate::include::IncludeProblem;
 use crate::infer::ParameterProblem;
@@ -19,6 +20,7 @@ const CATALOGUE: &[fn() -> Vec<CodeEntry>] = &[
     AuxiliaryProblem::codes,
     ColumnProblem::codes,
     ComponentProblem::codes,
+    ConditionProblem::codes,
     DiffusionProblem::codes,
     IncludeProblem::codes,
     InputProblem::codes,

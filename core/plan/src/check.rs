@@ -13,6 +13,7 @@ pub(crate) mod inputs;
 mod judges;
 mod late;
 mod network_streams;
+mod not_in_trainings;
 mod objective;
 mod planes;
 mod prompts;
@@ -46,6 +47,7 @@ pub(crate) static RULES: &[&dyn Rule] = &[
     &judges::Judges,
     &late::Late,
     &network_streams::NetworkStreams,
+    &not_in_trainings::NotInTrainings,
     &objective::ObjectiveStreams,
     &planes::Planes,
     &prompts::Prompts,

@@ -1,6 +1,7 @@
 //! `Graph`, the first of three passes: names resolved, components attached, defaults filled, types of all ports known.
 
 mod companions;
+mod conditions;
 mod diffusion;
 mod edges;
 mod evaluation;
@@ -29,6 +30,7 @@ mod variants;
 mod vectors;
 
 pub(crate) use companions::AuxiliaryProblem;
+pub(crate) use conditions::ConditionProblem;
 pub(crate) use diffusion::{DiffusionProblem, choose_denoiser, resolve_diffusion};
 pub(crate) use edges::{Graph, Link, PortProblem, Slot, Vertex, connect};
 pub(crate) use evaluation::{Evaluation, ReferenceProblem, resolve_evaluation};

@@ -13,8 +13,8 @@ mod training;
 mod value;
 
 pub use diffusion::{Diffusion, RoleValue, Roles, StreamRole};
-pub use evaluation::{EvalPlan, Task, Variant};
-pub use model::{Checkpoint, DenoiserConfig, Model, Stream, WeightsPart};
+pub use evaluation::{EvalPlan, HiddenPart, Task, TaskPlane, Variant};
+pub use model::{ArrayMaker, Checkpoint, DenoiserConfig, Model, Stream, WeightsPart};
 pub(crate) use prompt::POOLED;
 pub use prompt::{EncodedPrompt, JoinedPrompt, JoinedVector, JoinedVectors, NumbersPrompt, PairConfig, PromptConfig};
 pub use run::{Constant, Input, Op, RunPlan, Scoring, Step, Value};

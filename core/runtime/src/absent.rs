@@ -5,6 +5,7 @@ use anyflow_datasets::Cell;
 use anyflow_plan::plan::{DenoiserConfig, JoinedVector, Model, PromptConfig};
 use tch::{Kind, Tensor};
 
+use crate::values::joined;
 use crate::{Result, RunError, Session};
 
 impl Session {
@@ -37,9 +38,9 @@ impl Session {
         if let Some(number) = absent.tokens {
             return Ok(Tensor::f_full(config.tokens().unwrap_or_default(), number, (Kind::Float, self.device))?);
         }
-        if let PromptConfig::Joined(joined) = config {
-            let parts = joined.features.iter().map(|part| self.absent_tokens(model, part, absent));
-            return Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, -1)?);
+        if let PromptConfig::Joined(prompt) = config {
+            let parts = prompt.features.iter().map(|part| self.absent_tokens(model, part, absent));
+            return joined(&parts.collect::<Result<Vec<_>>>()?);
         }
         let array = self.absent_array(prompt, absent)?;
         let _no_grad = tch::no_grad_guard();

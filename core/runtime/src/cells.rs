@@ -40,6 +40,18 @@ pub fn read_cells(codec: &Codec, cells: CellColumn, threads: usize) -> Result<(T
     Ok((array, failed))
 }
 
+/// Reads cells as [`numbers_of`], and says which are null.
+///
+/// # Errors
+/// Memory runs out.
+pub fn read_numbers(cells: &CellColumn, numbers: i64) -> Result<(Tensor, Vec<FailedCell>)> {
+    let each = (0..cells.len()).map(|row| cells.get(row).map_err(|error| error.to_string()));
+    let (array, failed) = numbers_of(each, numbers)?;
+    let is_null = |row: usize| matches!(cells.get(row), Ok(None));
+    let failed = failed.into_iter().map(|RowError { row, text }| FailedCell { row, text, is_null: is_null(row) });
+    Ok((array, failed.collect()))
+}
+
 /// Lists of numbers as vectors `[row, numbers]`, f32 in host memory, and the rows without a list of this length, which are
 /// zero.
 ///

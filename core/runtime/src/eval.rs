@@ -20,8 +20,8 @@ use std::path::Path;
 
 use anyflow_plan::findings::{ConflictFindings, Findings, Reconstructed, TaskFindings, VariantFindings};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Checkpoint, EvalPlan, Model, Roles, Stream, StreamRole, Task, Variant};
-use indexmap::IndexMap;
+use anyflow_plan::plan::{Checkpoint, EvalPlan, Model, Stream, StreamRole, Task, Variant};
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Value;
 use tch::Device;
 
@@ -56,7 +56,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
         seeds: plan.options.seeds.clone(),
         judges: held_out.real(events)?,
         variants: IndexMap::new(),
-        tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), task_findings(task))).collect(),
+        tasks: plan.tasks.iter().map(|(name, task)| (name.clone(), task_findings(task, &plan.model))).collect(),
         conflicts: plan.conflicts.iter().map(|(name, task)| (name.clone(), conflict_findings(task))).collect(),
     };
     let mut last = None;
@@ -64,7 +64,7 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
     for (name, variant, session) in sessions {
         held_out.read_variant(variant, order, events)?;
         findings.variants.insert(name.clone(), variant_findings(plan, variant, &held_out, &session, &mut last)?);
-        let sampler = TaskSampler::start(session, variant, device)?;
+        let sampler = TaskSampler::start(session, variant, model(plan, variant), device)?;
         for (index, (task_name, task)) in plan.tasks.iter().enumerate() {
             let guidance = variant.guidance.get(task_name).or(task.guidance.as_ref()).cloned();
             let task = Task { guidance, ..task.clone() };
@@ -100,10 +100,12 @@ pub fn evaluate(plan: &EvalPlan, order: &Order, device: Device, events: &Events)
 
 /// Loads a variant's model: the weights of its checkpoint, then the variant's own `weights` over them.
 fn load(plan: &EvalPlan, variant: &Variant, device: Device) -> Result<Session> {
-    let session = Session::load(model(plan, variant), device)?;
+    let mut session = Session::load(model(plan, variant), device)?;
     for file in variant.weights.iter().map(Path::new) {
         checkpoint::copy_known(&session.tensors()?, &checkpoint::read(file)?.tensors, file)?;
     }
+    // They follow from the weights.
+    session.set_absent_prompts(model(plan, variant))?;
     Ok(session)
 }
 
@@ -113,16 +115,16 @@ fn part(plan: &EvalPlan, variant: &str, task: &str) -> String {
 }
 
 fn conflict_findings(conflict: &Task) -> ConflictFindings {
-    ConflictFindings { between: prompts_of(&conflict.streams).cloned().collect(), variants: IndexMap::new() }
+    ConflictFindings { between: prompts_of(&conflict.streams).into_iter().collect(), variants: IndexMap::new() }
 }
 
 fn model<'p>(plan: &'p EvalPlan, variant: &'p Variant) -> &'p Model {
     variant.model.as_ref().unwrap_or(&plan.model)
 }
 
-fn task_findings(task: &Task) -> TaskFindings {
+fn task_findings(task: &Task, model: &Model) -> TaskFindings {
     TaskFindings {
-        observe: observed(&task.streams),
+        observe: observed(task, model),
         generate: task.streams.outputs().cloned().collect(),
         min_coherence: task.options.min_coherence,
         min_top1: task.options.min_top1,
@@ -131,10 +133,12 @@ fn task_findings(task: &Task) -> TaskFindings {
     }
 }
 
-/// The streams and prompts that a task observes, as a whole or in part.
-fn observed(streams: &Roles) -> Vec<String> {
+/// The streams and prompts that a task observes, as a whole or in part, and its planes. A vector comes with its prompt.
+fn observed(task: &Task, model: &Model) -> Vec<String> {
     let is_observed = |role: &StreamRole| role.is_condition() || matches!(role, StreamRole::Inpaint { .. });
-    streams.names(is_observed).cloned().collect()
+    let is_named = |name: &&String| model.streams.contains_key(*name) || model.prompts.contains_key(*name);
+    let observed = task.streams.names(is_observed).filter(is_named).chain(task.planes.keys());
+    observed.cloned().collect::<IndexSet<_>>().into_iter().collect()
 }
 
 fn variant_findings(

@@ -32,6 +32,7 @@ mod stream;
 mod table;
 pub mod trace;
 mod train;
+mod values;
 pub mod weights_wanted;
 
 pub use error::{Result, RunError};

@@ -3,8 +3,9 @@
 mod memory;
 mod selection;
 mod source;
+mod source_array;
 
-use anyflow_plan::plan::{ColumnRef, Table};
+use anyflow_plan::plan::{ColumnRef, Model, Table};
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
@@ -12,15 +13,17 @@ use crate::events::Events;
 use crate::{Result, RunError, Session};
 pub use selection::{RowNeeds, Selection};
 pub use source::{Piece, SourceReader, SourceRows};
+pub use source_array::{CellReader, SourceArray};
 
 /// A table of a training or an evaluation. Its rows are tuples of the rows of one or several sources. `A` holds the rows of
-/// a stream: a tensor `[row, axes]` in memory, or a column of a mapped file.
+/// an array: a tensor `[row, axes]` in memory, or a column of a mapped file. A stream or prompt has one array of its name; a
+/// prompt that is made of others has [one for each](Model::arrays).
 pub struct TableData<A> {
     sources: IndexMap<String, SourceRows<A>>,
     /// All tuples.
     all: Selection,
-    /// Stream -> index of its source.
-    stream_source: IndexMap<String, usize>,
+    /// Array -> index of its source.
+    array_source: IndexMap<String, usize>,
     class_source: Option<usize>,
 }
 
@@ -30,7 +33,9 @@ pub struct TableReading<'a> {
     pub part: &'a str,
     /// Files by source.
     pub files: &'a IndexMap<String, Vec<String>>,
-    /// The codecs.
+    /// The model whose streams and prompts the columns are.
+    pub model: &'a Model,
+    /// Its codecs.
     pub session: &'a Session,
     /// Threads for codecs.
     pub threads: usize,
@@ -63,7 +68,7 @@ impl TableData<Tensor> {
     /// # Errors
     /// A row is out of range, which is a bug.
     pub fn select(&self, stream: &str, all: &Tensor, tuples: &Tuples) -> Result<Tensor> {
-        let index = Tensor::from_slice(&tuples.rows[self.stream_source[stream]]).f_to_device(all.device())?;
+        let index = Tensor::from_slice(&tuples.rows[self.array_source[stream]]).f_to_device(all.device())?;
         Ok(all.f_index_select(0, &index)?)
     }
 }
@@ -90,7 +95,10 @@ impl<A> TableData<A> {
             sources.insert(source.clone(), rows);
         }
         let index = |c: &ColumnRef| sources.get_index_of(&c.source).unwrap_or_default();
-        let stream_source = table.columns.iter().map(|(stream, column)| (stream.clone(), index(column))).collect();
+        let arrays = |stream: &String| reading.model.arrays(stream).into_keys();
+        let columns = table.columns.iter();
+        let array_source =
+            columns.flat_map(|(stream, column)| arrays(stream).map(move |name| (name, index(column)))).collect();
         let class_source = table.class.as_ref().map(index);
         let all = Selection::of(&sources, &RowNeeds::default());
         if all.rows() == 0 {
@@ -99,7 +107,7 @@ impl<A> TableData<A> {
                  sources and `join`"
             )));
         }
-        Ok(TableData { sources, all, stream_source, class_source })
+        Ok(TableData { sources, all, array_source, class_source })
     }
 
     /// All tuples.
@@ -112,33 +120,33 @@ impl<A> TableData<A> {
         Selection::of(&self.sources, needs)
     }
 
-    /// The streams of the table.
-    pub fn streams(&self) -> impl Iterator<Item = &String> {
-        self.stream_source.keys()
+    /// The arrays of the table.
+    pub fn arrays(&self) -> impl Iterator<Item = &String> {
+        self.array_source.keys()
     }
 
     /// The array of a stream in all rows of its source. Sources differ in their numbers of rows.
     pub fn array(&self, stream: &str) -> Option<&A> {
-        let source = *self.stream_source.get(stream)?;
+        let source = *self.array_source.get(stream)?;
         self.sources[source].arrays.get(stream)
     }
 
     /// Which rows of a stream's source lack it, as in [`TableData::array`]; `None` if every row has it.
     pub fn missing(&self, stream: &str) -> Option<&[bool]> {
-        let source = *self.stream_source.get(stream)?;
+        let source = *self.array_source.get(stream)?;
         self.sources[source].missing.get(stream).map(Vec::as_slice)
     }
 
-    /// The number of rows that lack a stream, for each stream that some rows lack.
+    /// The number of rows that lack an array, for each array that some rows lack.
     pub fn missing_counts(&self) -> IndexMap<&str, usize> {
         let count = |missing: &[bool]| missing.iter().filter(|missing| **missing).count();
-        let streams = self.streams().map(String::as_str);
-        streams.filter_map(|stream| Some((stream, count(self.missing(stream)?)))).collect()
+        let arrays = self.arrays().map(String::as_str);
+        arrays.filter_map(|array| Some((array, count(self.missing(array)?)))).collect()
     }
 
     /// The row indices of a stream's source in these tuples, as in [`TableData::array`].
     pub fn rows_of(&self, stream: &str, tuples: &Tuples) -> Vec<u32> {
-        tuples.rows[self.stream_source[stream]].iter().map(|row| *row as u32).collect()
+        tuples.rows[self.array_source[stream]].iter().map(|row| *row as u32).collect()
     }
 
     /// Class of each row of a stream's source, as in [`TableData::array`]: the class column of that source, or else the
@@ -147,7 +155,7 @@ impl<A> TableData<A> {
     /// # Errors
     /// The source has neither.
     pub fn class_of_rows(&self, stream: &str) -> Result<Vec<i64>> {
-        let source = &self.sources[self.stream_source[stream]];
+        let source = &self.sources[self.array_source[stream]];
         if !source.class.is_empty() {
             let class = source.class.iter().copied().collect::<Option<_>>();
             return class.ok_or_else(|| RunError::Internal(format!("a row of stream {stream} has no class")));

@@ -79,6 +79,7 @@ pub fn train(plan: &TrainPlan, order: &Order, device: Device, events: &Events) -
             let reading = TableReading {
                 part: &format!("data {}", stage.data),
                 files: &plan.sources,
+                model: &plan.model,
                 session: &trainee.session,
                 threads: order.readers.unwrap_or(order.threads) as usize,
                 incomplete: Incomplete::Keep,

@@ -3,7 +3,7 @@
 use crate::check::Rule;
 use crate::error::Report;
 use crate::graph::{Evaluation, Pipeline, has_column};
-use crate::plan::{Roles, StreamRole};
+use crate::plan::{PromptConfig, Roles, StreamRole};
 use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{GuidanceSpec, InsteadSpec, unknown};
@@ -28,7 +28,7 @@ problems! {
         InsteadInVariant {},
         /// The prompt that takes the place of a condition reads other arrays.
         /// Example: `guidance: {kind: cfg, instead: {words: picture}}` with `words` of texts and `picture` of images.
-        /// Cure: Name a prompt with the codec of the condition.
+        /// Cure: Name a prompt with the codec of the condition, or made of the same prompts.
         #[error("prompt `{condition}` reads {wanted}; `{by}`, which takes its place, reads {found}")]
         InsteadOfAnother { condition: String, wanted: String, by: String, found: String },
         /// The data have no column for the prompt that takes the place of a condition.
@@ -93,19 +93,28 @@ fn check(spec: &GuidanceSpec, roles: &Roles, report: &mut Report) {
     }
 }
 
-/// A condition of an evaluation is replaced by another prompt of the data, which has the same array.
+/// What a prompt reads, in words.
+fn read(prompt: &PromptConfig) -> String {
+    match prompt {
+        PromptConfig::Encoded(encoded) => encoded.array.to_string(),
+        PromptConfig::Joined(joined) => format!("the arrays of {}", joined.features.join(" and ")),
+        PromptConfig::Numbers(numbers) => format!("{} numbers", numbers.numbers),
+    }
+}
+
+/// A condition of an evaluation is replaced by another prompt of the data, which has the same arrays.
 fn replaced(spec: &GuidanceSpec, conditions: &[&str], evaluation: &Evaluation, report: &mut Report) {
     let prompts = &evaluation.model.prompts;
-    let array = |name: &SpannedString| Some(&prompts.get(&name.value)?.plan.as_ref()?.encoded()?.array);
+    let plan = |name: &SpannedString| prompts.get(&name.value)?.plan.as_ref();
     for InsteadSpec { condition, by } in &spec.instead {
         if !conditions.contains(&condition.value.as_str()) {
             unknown("condition", condition, conditions.iter().copied(), report);
         } else if !prompts.contains_key(&by.value) {
             unknown("prompt", by, prompts.keys().map(String::as_str), report);
-        } else if let (Some(wanted), Some(found)) = (array(condition), array(by))
-            && wanted != found
+        } else if let (Some(wanted), Some(found)) = (plan(condition), plan(by))
+            && !found.has_arrays_of(wanted)
         {
-            let (wanted, found) = (wanted.to_string(), found.to_string());
+            let (wanted, found) = (read(wanted), read(found));
             let (condition, name) = (condition.value.clone(), by.value.clone());
             report.error(by.span, GuidanceProblem::InsteadOfAnother { condition, wanted, by: name, found });
         } else if let Some(table) = &evaluation.spec.data

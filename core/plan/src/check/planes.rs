@@ -1,11 +1,10 @@
-//! Rule: the network of a denoiser has room for its planes, and only pipelines use such a denoiser.
+//! Rule: the network of a denoiser has room for its planes.
 
 use anyflow_config::network::Architecture;
 
 use crate::check::Rule;
 use crate::error::Report;
-use crate::graph::{Evaluation, ModelGraph, Training};
-use crate::plan::Trained;
+use crate::graph::ModelGraph;
 use crate::problem::{CodeEntry, problems};
 use crate::source::SpannedString;
 use crate::spec::{DenoiserSpec, ModelSpec};
@@ -25,11 +24,6 @@ problems! {
         PlaneShape {
             network: &'static str, wanted: String, plane: String, found: Vec<i64>, stream: String, shape: Vec<i64>,
         },
-        /// A training or an evaluation uses a denoiser with planes, which only pipelines can give.
-        /// Example: `train: painter`, a denoiser with `planes: [mask]`.
-        /// Cure: Train or evaluate another denoiser.
-        #[error("denoiser `{denoiser}` has planes, which only a pipeline can give")]
-        PlanesOnlyInPipelines { denoiser: String },
     }
 }
 
@@ -39,25 +33,6 @@ impl Rule for Planes {
     fn model(&self, spec: &ModelSpec, model: &ModelGraph, report: &mut Report) {
         for denoiser in spec.denoisers.iter().filter(|denoiser| !denoiser.planes.is_empty()) {
             check(denoiser, model, report);
-        }
-    }
-
-    fn training(&self, training: &Training, report: &mut Report) {
-        for stage in &training.stages {
-            if let (Some(Trained::Denoiser { name, .. }), Some(at)) = (&stage.train, stage.spec.train.first())
-                && !training.model.planes(name).is_empty()
-            {
-                report.error(at.span, PlaneProblem::PlanesOnlyInPipelines { denoiser: name.clone() });
-            }
-        }
-    }
-
-    fn evaluation(&self, evaluation: &Evaluation, report: &mut Report) {
-        for (name, variant) in evaluation.variants.iter().flatten() {
-            if !evaluation.model_of(variant).planes(&variant.denoiser).is_empty() {
-                let problem = PlaneProblem::PlanesOnlyInPipelines { denoiser: variant.denoiser.clone() };
-                report.error(evaluation.place_of(name), problem);
-            }
         }
     }
 

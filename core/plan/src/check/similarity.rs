@@ -25,6 +25,11 @@ problems! {
         /// Cure: Name a second stream with its prompt, or remove `similarity`.
         #[error("`similarity` has no effect: it needs at least two streams to compare")]
         SimilarityOfOne {},
+        /// A prompt of `similarity` is made of others, or of numbers. It needs one module that encodes the cells.
+        /// Example: `similarity: {photo: both}`, where prompt `both` has `features: [one, two]`.
+        /// Cure: Name a prompt with `codec` and `module`.
+        #[error("`similarity` needs a prompt with a module, and `{prompt}` has none of its own")]
+        SimilarityPrompt { prompt: String },
     }
 }
 
@@ -60,6 +65,9 @@ fn check<'m>(
     let reader =
         model.prompts.get_key_value(&prompt.value).and_then(|(name, node)| Some((name.as_str(), node.plan.as_ref()?)));
     let (Some(read), Some((name, reader))) = (read, reader) else { return };
+    if reader.encoded().is_none() {
+        return report.error(prompt.span, SimilarityProblem::SimilarityPrompt { prompt: name.to_string() });
+    }
     if read.cells != *reader.cells() {
         let (cells, reads) = (read.cells.to_string(), reader.cells().to_string());
         let (stream, name) = (stream.value.clone(), name.to_string());

@@ -2,8 +2,9 @@
 //! prompt that a conflict names twice is reported as any name that is given twice.
 
 use crate::check::Rule;
+use crate::check::types::{masks, of_one_channel};
 use crate::error::Report;
-use crate::graph::{Evaluation, ModelGraph};
+use crate::graph::{Evaluation, ModelGraph, plan_of};
 use crate::problem::{CodeEntry, Problem, problems};
 use crate::source::SpannedString;
 use crate::spec::TaskSpec;
@@ -34,6 +35,11 @@ problems! {
              shape {found:?}"
         )]
         MaskShape { stream: String, wanted: Vec<i64>, mask: String, found: Vec<i64> },
+        /// What hides a part of a plane has more than one channel, or another size than the array of the plane.
+        /// Example: `planes: {photo: {from: photo, hide: photo}}`, where the arrays are [3, 64, 64].
+        /// Cure: Name a stream whose array has the shape that the message names.
+        #[error("`hide` of plane `{plane}` needs a stream with an array of shape {wanted:?}; that of `{mask}` is {found:?}")]
+        HiddenShape { plane: String, wanted: Vec<i64>, mask: String, found: Vec<i64> },
     }
 }
 
@@ -49,7 +55,10 @@ impl Rule for Tasks {
             }
         }
         spec.conflicts.iter().for_each(|conflict| two_prompts(conflict, report));
-        evaluation.tasks().for_each(|(task, _)| values(task, evaluation.model, report));
+        for (task, _) in evaluation.tasks() {
+            values(task, evaluation.model, report);
+            hidden(task, evaluation.model, report);
+        }
     }
 
     fn codes(&self) -> Vec<CodeEntry> {
@@ -71,11 +80,25 @@ fn two_prompts(conflict: &TaskSpec, report: &mut Report) {
     }
 }
 
-/// An observed value and an initial value have the array of their stream, a mask has its latent's shape.
+/// What hides a part of a plane has an array of one channel, of the size of the plane's.
+fn hidden(task: &TaskSpec, model: &ModelGraph, report: &mut Report) {
+    let array = |name: &SpannedString| plan_of(model, &name.value)?.array.elements().map(|(shape, _)| shape.to_vec());
+    for plane in &task.roles.planes {
+        let Some(mask) = &plane.mask else { continue };
+        let (Some(own), Some(found)) = (array(&plane.stream), array(mask)) else { continue };
+        let wanted = of_one_channel(&own);
+        if wanted != found {
+            let (plane, name) = (plane.stream.value.clone(), mask.value.clone());
+            report.error(mask.span, OneTaskProblem::HiddenShape { plane, wanted, mask: name, found });
+        }
+    }
+}
+
+/// An observed value, an initial value and a plane have the array of their stream, a mask has its latent's shape.
 fn values(task: &TaskSpec, model: &ModelGraph, report: &mut Report) {
-    let plan = |name: &SpannedString| model.streams.get(&name.value)?.plan.as_ref();
-    let observed = task.roles.observe.iter().map(|observed| (&observed.stream, &observed.from));
-    for (stream, from) in observed.chain(task.roles.start.iter().map(|(stream, from)| (stream, from))) {
+    let plan = |name: &SpannedString| plan_of(model, &name.value);
+    let given = task.roles.observe.iter().chain(&task.roles.planes).map(|spec| (&spec.stream, &spec.from));
+    for (stream, from) in given.chain(task.roles.start.iter().map(|(stream, from)| (stream, from))) {
         if let (Some(wanted), Some(found)) = (plan(stream), plan(from))
             && wanted.array.elements() != found.array.elements()
         {
@@ -86,7 +109,7 @@ fn values(task: &TaskSpec, model: &ModelGraph, report: &mut Report) {
     }
     for (observed, mask) in task.roles.masked() {
         if let (Some(wanted), Some(found)) = (plan(&observed.stream), plan(mask))
-            && wanted.latent != found.latent
+            && !masks(&found.latent, &wanted.latent)
         {
             let (stream, name) = (observed.stream.value.clone(), mask.value.clone());
             let (wanted, found) = (wanted.latent.clone(), found.latent.clone());

@@ -130,7 +130,7 @@ fn check_hidden(link: &Link, node: &str, stream: &str, found: &Type, model: &Mod
 fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &ModelGraph, report: &mut Report) {
     let Some(plan) = plan_of(model, stream) else { return };
     match &found.form {
-        Form::Latent { shape, .. } if *shape == plan.latent || *shape == of_one_channel(&plan.latent) => {}
+        Form::Latent { shape, .. } if masks(shape, &plan.latent) => {}
         _ => {
             let wanted = format!("a latent of shape {:?}", plan.latent);
             say(format!("`mask` of stream `{stream}` in node `{node}`"), wanted, link, found, report);
@@ -138,8 +138,13 @@ fn check_mask(node: &str, stream: &str, link: &Link, found: &Type, model: &Model
     }
 }
 
+/// True if a mask of a shape fits a latent [channel, ...]: it has the same shape, or one channel for all.
+pub(super) fn masks(mask: &[i64], latent: &[i64]) -> bool {
+    mask == latent || mask == of_one_channel(latent)
+}
+
 /// The shape [channel, ...] with one channel.
-fn of_one_channel(shape: &[i64]) -> Vec<i64> {
+pub(super) fn of_one_channel(shape: &[i64]) -> Vec<i64> {
     shape.iter().take(1).map(|_| 1).chain(shape.iter().skip(1).copied()).collect()
 }
 

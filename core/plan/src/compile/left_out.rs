@@ -118,7 +118,7 @@ impl LeftOut<'_> {
     fn diffuse(&self, roles: &RolesSpec, node: &mut Node) -> Option<()> {
         let is_gone = |name: &SpannedString| self.is_gone(&name.value);
         let lacks_mask = roles.masked().any(|(observed, mask)| is_gone(mask) && !is_gone(&observed.from));
-        if lacks_mask || roles.planes.iter().any(|(_, from)| is_gone(from)) {
+        if lacks_mask || roles.planes.iter().any(|plane| is_gone(&plane.from)) {
             return None;
         }
         let prompts = roles.condition.iter().map(|(tokens, _)| tokens).filter(|tokens| is_gone(tokens));

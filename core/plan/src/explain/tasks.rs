@@ -5,7 +5,7 @@ use indexmap::IndexMap;
 use crate::explain::model;
 use crate::explain::options::Options;
 use crate::explain::words::{ABSENT, MARGINALIZES, STARTS, classification, given, list, roles, section, source, table};
-use crate::plan::{EvalPlan, ScorerConfig, StreamRole, Task, Variant};
+use crate::plan::{EvalPlan, ScorerConfig, StreamRole, Task, TaskPlane, Variant};
 
 /// The whole plan.
 pub(crate) fn lines(plan: &EvalPlan, options: Options) -> String {
@@ -51,7 +51,8 @@ fn tasks(tasks: &IndexMap<String, Task>, options: Options) -> Vec<Vec<String>> {
 }
 
 fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
-    let observed: Vec<String> = task.streams.0.iter().flat_map(|(stream, role)| observed(stream, role)).collect();
+    let roles_of = task.streams.0.iter().flat_map(|(stream, role)| observed(stream, role));
+    let observed: Vec<String> = roles_of.chain(task.planes.iter().map(|(stream, it)| plane(stream, it))).collect();
     let observed = if observed.is_empty() { "nothing".into() } else { list(observed) };
     let mut rest = Vec::new();
     rest.extend(options.rows(&task.options).iter().map(|named| named.join(" ")));
@@ -59,6 +60,13 @@ fn task(name: &str, task: &Task, options: Options) -> Vec<String> {
     rest.extend(options.conditioning(given(&task.streams), task.guidance.as_ref()));
     let what = task.score.as_ref().map_or_else(|| list(task.streams.outputs()), classification);
     vec![name.to_string(), format!("{observed} -> {what}"), rest.join("; ")]
+}
+
+/// A plane of a task.
+fn plane(stream: &str, plane: &TaskPlane) -> String {
+    let from = if plane.from == stream { String::new() } else { format!(" = {}", plane.from) };
+    let hidden = plane.hide.as_ref().map_or(String::new(), |hide| format!(" (hidden by {})", hide.mask));
+    format!("plane {stream}{from}{hidden}")
 }
 
 /// What a task observes of a stream or prompt.

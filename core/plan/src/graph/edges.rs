@@ -134,7 +134,8 @@ fn slots(node: &NodeSpec) -> Vec<(Slot, &SpannedString)> {
                 std::iter::once((Slot::Observe(stream.value.clone()), from)).chain(mask)
             });
             let starts = spec.roles.start.iter().map(|(stream, from)| (Slot::Start(stream.value.clone()), from));
-            let planes = spec.roles.planes.iter().map(|(stream, from)| (Slot::Plane(stream.value.clone()), from));
+            let planes = spec.roles.planes.iter();
+            let planes = planes.map(|plane| (Slot::Plane(plane.stream.value.clone()), &plane.from));
             let conditions = spec.roles.condition.iter().map(|(tokens, _)| (Slot::Condition, tokens));
             let instead = spec.roles.guidance.iter().flat_map(|guidance| &guidance.instead);
             let instead = instead.map(|spec| (Slot::Condition, &spec.by));

@@ -4,6 +4,7 @@ use anyflow_config::TaskOptions;
 use indexmap::IndexMap;
 
 use crate::error::Report;
+use crate::graph::conditions::ConditionProblem;
 use crate::graph::{ModelGraph, has_column};
 use crate::plan::{Roles, StreamRole, Task};
 use crate::problem::problems;
@@ -58,6 +59,10 @@ pub(super) fn add_subsets(
         let problem = SubsetsProblem::SubsetsOfStreams { most: MOST, found: streams.len() };
         return report.error(spec.subsets.unwrap_or(spec.span), problem);
     }
+    if let Some(plane) = model.planes(denoiser).first() {
+        let problem = ConditionProblem::NoPlaneHere { denoiser: denoiser.into(), plane: plane.clone() };
+        return report.error(spec.subsets.unwrap_or(spec.span), problem);
+    }
     let others = over.iter().filter(|stream| !streams.contains(stream)).cloned();
     let (absent, marginalize): (Vec<_>, Vec<_>) = others.partition(|stream| model.is_only_given(denoiser, stream));
     let mut given: Vec<u32> = (0..(1 << streams.len()) - 1).collect();
@@ -93,7 +98,8 @@ pub(super) fn add_subsets(
         give(&absent, &|_| StreamRole::Absent);
         let shared = spec.guidance.as_ref().filter(|shared| shared.applies(&streams));
         let guidance = shared.map(|shared| shared.guidance.clone());
-        tasks.insert(name, Task { streams, guidance, options: TaskOptions::default(), score: None });
+        let (planes, options) = (IndexMap::new(), TaskOptions::default());
+        tasks.insert(name, Task { streams, planes, guidance, options, score: None });
     }
 }
 

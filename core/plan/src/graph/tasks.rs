@@ -3,13 +3,14 @@
 use indexmap::IndexMap;
 
 use crate::error::Report;
+use crate::graph::conditions::Conditions;
 use crate::graph::references::check_references;
 use crate::graph::subsets::add_subsets;
-use crate::graph::{ModelGraph, choose_denoiser, known_streams, resolve_roles, resolve_scoring};
-use crate::plan::{Roles, Task};
+use crate::graph::{ModelGraph, choose_denoiser, known_streams, plan_of, resolve_roles, resolve_scoring};
+use crate::plan::{HiddenPart, Roles, Task, TaskPlane};
 use crate::problem::problems;
 use crate::source::SpannedString;
-use crate::spec::{EvaluationSpec, InsteadSpec, TaskSpec, unknown};
+use crate::spec::{EvaluationSpec, InsteadSpec, ObservedSpec, TaskSpec, unknown};
 
 problems! {
     /// What can be wrong with the tasks of an evaluation.
@@ -76,7 +77,9 @@ fn task(
 ) -> Option<Task> {
     check_references(&task.references, model, report);
     let mut streams = resolve_roles(&task.roles, denoiser, model, report)?;
-    condition(task, denoiser, &mut streams, model, report)?;
+    let conditions = Conditions { model, denoiser };
+    condition(task, &conditions, &mut streams, report)?;
+    conditions.check_planes(&task.roles, "STREAM", task.name.span, report)?;
     for name in task.roles.values().filter(|name| !model.streams.contains_key(&name.value)) {
         unknown("stream", name, model.streams.keys().map(String::as_str), report);
     }
@@ -87,32 +90,37 @@ fn task(
     let guidance = task.roles.guidance.as_ref().or(shared);
     for InsteadSpec { condition, by } in guidance.iter().flat_map(|written| &written.instead) {
         // A rule reports a condition that no task has.
-        let _ = streams.replace_condition(&condition.value, by.value.clone());
+        let _ = streams.replace_condition(&condition.value, &by.value);
     }
     let guidance = guidance.map(|written| written.guidance.clone());
     let score = match &task.score {
         Some(score) => Some(resolve_scoring(score, model, report)?),
         None => None,
     };
-    Some(Task { streams, guidance, options: task.options.clone(), score })
+    let planes = task.roles.planes.iter().map(|spec| Some((spec.stream.value.clone(), plane(spec, model)?)));
+    let planes = planes.collect::<Option<_>>()?;
+    Some(Task { streams, planes, guidance, options: task.options.clone(), score })
 }
 
-/// Adds the prompts of a task, which its denoiser must attend to.
-fn condition(
-    task: &TaskSpec,
-    denoiser: &str,
-    streams: &mut Roles,
-    model: &ModelGraph,
-    report: &mut Report,
-) -> Option<()> {
-    let (_, plan) = model.denoisers.get(denoiser)?;
-    let read: Vec<&str> = plan.iter().flat_map(|plan| &plan.prompts).map(String::as_str).collect();
+/// A plane. Its module sees the middle of the range where the mask hides it.
+fn plane(spec: &ObservedSpec, model: &ModelGraph) -> Option<TaskPlane> {
+    let fill = plan_of(model, &spec.stream.value)?.array.middle();
+    let hide = spec.mask.as_ref().map(|mask| HiddenPart { mask: mask.value.clone(), fill });
+    Some(TaskPlane { from: spec.from.value.clone(), hide })
+}
+
+/// Adds the prompts of a task with their vectors, which its denoiser must take.
+fn condition(task: &TaskSpec, conditions: &Conditions, streams: &mut Roles, report: &mut Report) -> Option<()> {
+    let taken = conditions.taken();
     let mut good = true;
     for (prompt, weight) in &task.roles.condition {
-        streams.condition(prompt.value.clone(), prompt.value.clone(), *weight);
-        if plan.is_some() && !read.contains(&prompt.value.as_str()) {
-            unknown("prompt", prompt, read.iter().copied(), report);
+        if let Some(taken) = taken.as_ref().filter(|taken| !taken.contains(&prompt.value.as_str())) {
+            unknown("prompt", prompt, taken.iter().copied(), report);
             good = false;
+            continue;
+        }
+        for part in conditions.of(&prompt.value) {
+            streams.condition(part.name, prompt.value.clone(), *weight);
         }
     }
     good.then_some(())

@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use crate::catalog::Catalog;
 use crate::error::Report;
 use crate::graph::{Asked, ModelGraph, choose_denoiser, read_by};
-use crate::plan::{Component, PromptConfig, Stream, Task, Variant};
+use crate::plan::{Component, DenoiserConfig, PromptConfig, Stream, Task, Variant};
 use crate::problem::{Hint, Problem, problems};
-use crate::source::{Source, SpannedString};
+use crate::source::{Source, Span, SpannedString};
 use crate::spec::{EvaluationSpec, GuidanceSpec, VariantSpec, unknown};
 
 problems! {
@@ -29,6 +29,11 @@ problems! {
         /// Cure: Remove `guidance`, or add a task that it applies to.
         #[error("`guidance` has no effect: no task has what it guides towards")]
         GuidanceOfNoTask {},
+        /// The denoiser of a variant has other planes or vectors than that of the evaluation, which all tasks give.
+        /// Example: A variant with `denoiser: plain` of an evaluation whose denoiser has `planes: [mask]`.
+        /// Cure: Name a denoiser with the same `planes` and `vectors`, or evaluate it apart.
+        #[error("`{what}` of denoiser `{denoiser}` are {found}, but tasks give those of the evaluation's denoiser: {wanted}")]
+        VariantConditions { denoiser: String, what: &'static str, found: String, wanted: String },
     }
 }
 
@@ -143,7 +148,10 @@ fn of_variant(
     let streams: Vec<_> = streams.iter().map(|stream| SpannedString::new(stream.clone(), owner)).collect();
     let named = variant.denoiser.as_ref().or(spec.denoiser.as_ref());
     let chosen = choose_denoiser(named, &streams.iter().collect::<Vec<_>>(), owner, model, report)?;
-    let (over, _) = model.denoisers.get(&chosen)?;
+    let (over, plan) = model.denoisers.get(&chosen)?;
+    if let (Some(plan), Some((_, Some(wanted)))) = (plan, own.denoisers.get(denoiser)) {
+        same_conditions(&chosen, [plan, wanted], owner, report);
+    }
     for stream in streams.iter().filter(|stream| !over.contains(&stream.value)) {
         let owner = format!("denoiser `{chosen}`");
         let what = "stream".into();
@@ -151,6 +159,24 @@ fn of_variant(
         report.error(stream.span, Problem::NotThere { owner, what, name: stream.value.clone(), hint });
     }
     Some(chosen)
+}
+
+/// Refuses a denoiser with other planes or vectors than those of the tasks.
+fn same_conditions(denoiser: &str, [plan, wanted]: [&DenoiserConfig; 2], owner: Span, report: &mut Report) {
+    let planes = [plan, wanted].map(|plan| sorted(plan.planes.iter()));
+    let vectors = [plan, wanted].map(|plan| sorted(plan.vectors.iter().flat_map(|vectors| vectors.from.keys())));
+    for (what, [found, wanted]) in [("planes", planes), ("vectors", vectors)] {
+        if found != wanted {
+            report.error(owner, VariantProblem::VariantConditions { denoiser: denoiser.into(), what, found, wanted });
+        }
+    }
+}
+
+/// Names in order, as a text.
+fn sorted<'n>(names: impl Iterator<Item = &'n String>) -> String {
+    let mut names: Vec<&str> = names.map(String::as_str).collect();
+    names.sort_unstable();
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// Refuses a model with other streams, prompts or codecs: judges and prompts read what the codecs of the evaluation write.
@@ -167,10 +193,8 @@ fn same_streams(own: &ModelGraph, other: &ModelGraph, at: &SpannedString, report
     }
     for (name, prompt) in &own.prompts {
         let Some(plan) = prompt.plan.as_ref() else { continue };
-        let is_same = |found: &PromptConfig| match (found.encoded(), plan.encoded()) {
-            (Some(found), Some(plan)) => found.codec == plan.codec && found.array == plan.array,
-            _ => found.cells() == plan.cells(),
-        };
+        let codec = |plan: &PromptConfig| plan.encoded().map(|encoded| encoded.codec.clone());
+        let is_same = |found: &PromptConfig| codec(found) == codec(plan) && found.has_arrays_of(plan);
         match other.prompts.get(name).map(|other| other.plan.as_ref()) {
             Some(found) if found.is_none_or(is_same) => {}
             Some(_) => differences.push(Difference::PromptCodec(name.clone())),

@@ -13,7 +13,7 @@ use crate::descriptor::Role;
 use crate::graph::{self, Act, Pipeline, ScorerNode, Slot, Vertex};
 use crate::lower::{lifetimes, order};
 use crate::plan::{
-    Constant, Diffusion, Form, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Scoring, Step, Stream, Type, Value,
+    Constant, Diffusion, Input, Model, Op, PLAN_FORMAT, RunPlan, ScorerConfig, Scoring, Step, Stream, Type, Value,
 };
 use crate::seeds::{self, Drawing};
 use crate::source::Source;
@@ -217,8 +217,7 @@ impl Steps<'_> {
 
     /// Hides a part of an array: it becomes the middle of its range.
     fn hide(&mut self, node: &str, Hidden { from, mask, to }: Hidden, array: &Type, made: Type) {
-        let range = if let Form::Array { range, .. } = &array.form { *range } else { None };
-        let fill = range.map_or(0.0, |[least, most]| (least + most) / 2.0);
+        let fill = array.middle();
         self.push(node, Op::Hide { from, mask, fill, to: to.clone() }, vec![(to, made)]);
     }
 

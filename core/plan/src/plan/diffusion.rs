@@ -11,7 +11,7 @@ pub struct Diffusion {
     pub denoiser: String,
     /// The role of each stream.
     pub streams: Roles,
-    /// Planes of the denoiser: stream -> value id of its latent.
+    /// Planes of the denoiser: stream -> its value, a value id in a run, an array of the task in an evaluation.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub planes: IndexMap<String, String>,
     /// `None` without guidance.
@@ -83,7 +83,7 @@ pub enum StreamRole {
 /// A value that a role reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoleValue<'r> {
-    /// `observe`, `mask`, `start`, `condition` or `instead`.
+    /// `observe`, `mask`, `start`, `condition`, `instead` or `planes`.
     pub key: &'static str,
     /// The stream or prompt.
     pub stream: &'r str,
@@ -157,15 +157,19 @@ impl Roles {
         }
     }
 
-    /// Sets the tokens that take the place of the prompt that these tokens condition; `None` if they condition none.
-    pub fn replace_condition(&mut self, tokens: &str, by: String) -> Option<()> {
-        let mut conditions = self.0.values_mut().filter_map(|role| match role {
-            StreamRole::Condition { from, instead } => Some((from, instead)),
-            _ => None,
-        });
-        let (_, instead) = conditions.find(|(from, _)| from.contains_key(tokens))?;
-        *instead = Some(by);
-        Some(())
+    /// Sets the value that takes the place of another in all that it conditions: a prompt, and in an evaluation also its
+    /// vectors. `None` if it conditions nothing.
+    pub fn replace_condition(&mut self, value: &str, by: &str) -> Option<()> {
+        let mut replaced = None;
+        for role in self.0.values_mut() {
+            if let StreamRole::Condition { from, instead } = role
+                && from.contains_key(value)
+            {
+                *instead = Some(by.to_string());
+                replaced = Some(());
+            }
+        }
+        replaced
     }
 
     /// Sets the noise level of all streams that are observed as a whole.

@@ -4,7 +4,7 @@ use anyflow_config::{EvaluationOptions, Given, Guidance, Sampling, TaskOptions};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use super::{ColumnRef, Component, Diffusion, Generated, Model, Roles, ScorerConfig, Scoring, Table};
+use super::{ColumnRef, Component, Diffusion, Generated, Model, RoleValue, Roles, ScorerConfig, Scoring, Table};
 
 /// A checked evaluation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +70,9 @@ pub struct Variant {
 pub struct Task {
     /// The role of each stream. The outputs are judged.
     pub streams: Roles,
+    /// Planes of the denoiser.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub planes: IndexMap<String, TaskPlane>,
     /// `None` without guidance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guidance: Option<Guidance>,
@@ -81,7 +84,42 @@ pub struct Task {
     pub score: Option<Scoring>,
 }
 
+/// A plane of a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskPlane {
+    /// The stream of the data that it is made of.
+    pub from: String,
+    /// The part that its module does not see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hide: Option<HiddenPart>,
+}
+
+/// A hidden part of an array.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HiddenPart {
+    /// The stream of the data whose array is the mask; elements above 0.5 are hidden.
+    pub mask: String,
+    /// What takes the place of hidden elements.
+    pub fill: f64,
+}
+
+impl TaskPlane {
+    /// The name of the array that it is made of: that of a stream, or of one with a hidden part.
+    pub fn array(&self, stream: &str) -> String {
+        if self.hide.is_some() { format!("{stream}.visible") } else { self.from.clone() }
+    }
+}
+
 impl Task {
+    /// The streams and prompts of the data that it reads.
+    pub fn reads(&self) -> impl Iterator<Item = RoleValue<'_>> {
+        let planes = self.planes.iter().flat_map(|(stream, plane)| {
+            let mask = plane.hide.as_ref().map(|hide| hide.mask.as_str());
+            std::iter::once(plane.from.as_str()).chain(mask).map(move |from| RoleValue { key: "planes", stream, from })
+        });
+        self.streams.reads().chain(planes)
+    }
+
     /// The diffusion of this task by a variant.
     pub fn diffusion(&self, variant: &Variant, seed: u64) -> Diffusion {
         let mut streams = self.streams.clone();
@@ -91,8 +129,7 @@ impl Task {
         Diffusion {
             denoiser: variant.denoiser.clone(),
             streams,
-            // Only a pipeline has values for planes.
-            planes: IndexMap::new(),
+            planes: self.planes.iter().map(|(stream, plane)| (stream.clone(), plane.array(stream))).collect(),
             guidance: self.guidance.clone(),
             sampler: variant.sampler.clone(),
             seed,

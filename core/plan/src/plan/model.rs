@@ -48,10 +48,35 @@ impl Model {
         cells.or_else(|| self.prompts.get(stream).map(PromptConfig::cells))?.feature()
     }
 
+    /// The arrays of a column of a stream or prompt, by name. A prompt that is made of others has one for each of them.
+    pub fn arrays(&self, name: &str) -> IndexMap<String, ArrayMaker> {
+        let by_codec = |part: &str| (self.array_of(name, part), ArrayMaker::Codec(part.to_string()));
+        match self.prompts.get(name) {
+            Some(PromptConfig::Joined(joined)) => joined.features.iter().map(|part| by_codec(part)).collect(),
+            Some(PromptConfig::Numbers(numbers)) => [(name.to_string(), ArrayMaker::Numbers(numbers.numbers))].into(),
+            _ => [by_codec(name)].into(),
+        }
+    }
+
+    /// The array of a column that the module of `part` reads: a stream, a prompt, or one of those that a prompt is made of.
+    pub fn array_of(&self, name: &str, part: &str) -> String {
+        let is_joined = matches!(self.prompts.get(name), Some(PromptConfig::Joined(_)));
+        if is_joined { format!("{name}.{part}") } else { name.to_string() }
+    }
+
     /// A prompt that a module encodes.
     pub fn encoded(&self, prompt: &str) -> Option<&EncodedPrompt> {
         self.prompts.get(prompt)?.encoded()
     }
+}
+
+/// What makes an array of cells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ArrayMaker {
+    /// The codec of this stream or prompt.
+    Codec(String),
+    /// Nothing: the cells are lists of this many numbers.
+    Numbers(i64),
 }
 
 /// The weights of a model.

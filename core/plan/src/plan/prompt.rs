@@ -129,6 +129,16 @@ impl PromptConfig {
         if let PromptConfig::Encoded(encoded) = self { Some(encoded) } else { None }
     }
 
+    /// True if cells of another prompt can be read as those of this one: both make the same arrays.
+    pub(crate) fn has_arrays_of(&self, other: &PromptConfig) -> bool {
+        match (self, other) {
+            (PromptConfig::Encoded(own), PromptConfig::Encoded(other)) => own.array == other.array,
+            (PromptConfig::Joined(own), PromptConfig::Joined(other)) => own.features == other.features,
+            (PromptConfig::Numbers(own), PromptConfig::Numbers(other)) => own.numbers == other.numbers,
+            _ => false,
+        }
+    }
+
     /// The cells that it reads.
     pub fn cells(&self) -> &Type {
         match self {

@@ -77,6 +77,14 @@ pub enum Form {
 }
 
 impl Type {
+    /// The middle of the range of an array, which stands for a hidden part; 0 for an array without bounds.
+    pub(crate) fn middle(&self) -> f64 {
+        match self.form {
+            Form::Array { range: Some([least, most]), .. } => (least + most) / 2.0,
+            _ => 0.0,
+        }
+    }
+
     /// What the codec of cells declares of them; `None` for other values.
     pub fn feature(&self) -> Option<&str> {
         if let Form::Cells { feature, .. } = &self.form { Some(feature) } else { None }

@@ -5,7 +5,7 @@ mod model;
 mod pipeline;
 mod training;
 
-pub(crate) use evaluation::{CONFLICT, EVALUATION, JUDGE, SCORING, TASK, VARIANT};
+pub(crate) use evaluation::{CONFLICT, EVALUATION, JUDGE, PLANE, SCORING, TASK, VARIANT};
 pub(crate) use model::{DENOISER, MODEL, PROMPT, STREAM, WEIGHTS_PART};
 pub(crate) use pipeline::{
     DECODE, DIFFUSE, EMBED, ENCODE, INPUT, OBSERVED, OUTPUT, PAIR_NODE, PIPELINE, SCORE, SCORER_NODE, USE,

@@ -2,7 +2,7 @@
 
 use anyflow_plan::Source;
 use anyflow_plan::descriptor::{AxisDescriptor, AxisSize, PortDescriptor, Role, RoleDescriptor};
-use anyflow_plan::plan::{Job, Op, RunPlan, StreamRole};
+use anyflow_plan::plan::{ArrayMaker, Job, Op, RunPlan, StreamRole};
 
 use crate::bench::{Case, catalog, snapshot, text};
 
@@ -147,17 +147,62 @@ fn what_is_wrong_with_such_a_scorer_is_said() {
 }
 
 #[test]
-fn only_a_pipeline_makes_vectors_and_prompts_of_several() {
-    let with = |name: &str, text: &str| Case { main: Source::new(format!("mld/{name}.yaml"), text), ..case() };
+fn vectors_and_prompts_of_several_are_not_in_trainings() {
     let training = "anyflow: 1\nname: t\nmodel: model.yaml\nsources: {rows: a.parquet}\ndata: {rows: {columns: {image: \
                     rows.image}}}\nstages:\n  - {name: s, train: image, objective: {kind: denoise}, data: rows, steps: 1}\n";
-    with("train", training).check("error-joined-trained");
-    let evaluation = "anyflow: 1\nname: e\nmodel: model.yaml\nsources: {rows: a.parquet}\ndata: {columns: {image: \
-                      rows.image}, class: rows.digit}\njudges: {image: {score: image/classifier, weights: \
-                      judges.safetensors}}\ntasks: {made: {generate: [image]}}\n";
-    with("eval", evaluation).check("error-joined-evaluated");
+    let case = Case { main: Source::new("mld/train.yaml", training), ..case() };
+    case.check("error-joined-trained");
     let alone = "prompts: [two], vectors: {from: [two.pooled], waves: 32}";
-    let case = with("eval", evaluation);
     case.edit_model("prompts: [both], vectors: {from: [two.pooled, sizes], waves: 32}", alone)
-        .check("error-vectors-evaluated");
+        .check("error-vectors-trained");
+}
+
+const EVALUATION: &str = "\
+anyflow: 1
+name: e
+model: model.yaml
+sources: {rows: a.parquet}
+data: {columns: {image: rows.image, both: rows.text, avoided: rows.unwanted, sizes: rows.size}, class: rows.digit}
+judges: {image: {score: image/classifier, weights: judges.safetensors}}
+tasks:
+  made:
+    generate: [image]
+    condition: {both: 1.0, sizes: 1.0}
+    guidance: {kind: cfg, scale: 2.0, instead: {both: avoided}}
+";
+
+/// An evaluation whose table also has texts to avoid.
+fn evaluation() -> Case {
+    let main = Source::new("mld/eval.yaml", EVALUATION);
+    let avoided = "  avoided: {features: [one, two], tokens: [2, 96]}\n  sizes:";
+    Case { main, ..case() }.edit_model("  sizes:", avoided)
+}
+
+#[test]
+fn a_task_makes_vectors_of_the_column_of_their_prompt() {
+    let (job, warnings) = evaluation().compile().unwrap_or_else(|_| panic!("{}", evaluation().said()));
+    assert_eq!(warnings, []);
+    snapshot("plan-joined-evaluated", &text(&job));
+    let Job::Eval(plan) = job else { panic!("no evaluation") };
+    let condition = |from: &str, instead: Option<&str>| StreamRole::Condition {
+        from: [(from.to_string(), 1.0)].into(),
+        instead: instead.map(String::from),
+    };
+    let streams = &plan.tasks["made"].streams.0;
+    assert_eq!(streams["both"], condition("both", Some("avoided")));
+    assert_eq!(streams["two.pooled"], condition("both", Some("avoided")));
+    assert_eq!(streams["sizes"], condition("sizes", None));
+    let codec = |name: &str, part: &str| (format!("{name}.{part}"), ArrayMaker::Codec(part.to_string()));
+    assert_eq!(plan.model.arrays("both"), [codec("both", "one"), codec("both", "two")].into());
+    assert_eq!(plan.model.arrays("sizes"), [("sizes".to_string(), ArrayMaker::Numbers(6))].into());
+    assert_eq!(plan.model.arrays("one"), [("one".to_string(), ArrayMaker::Codec("one".into()))].into());
+}
+
+#[test]
+fn what_is_wrong_with_such_a_task_is_said() {
+    let edited = |from: &str, to: &str| evaluation().edit(from, to);
+    edited("{both: 1.0, sizes: 1.0}", "{one: 1.0, sizes: 1.0}").check("error-prompt-task-part");
+    edited("instead: {both: avoided}", "instead: {both: one}").check("error-guidance-instead-joined");
+    edited(", sizes: rows.size", "").check("error-vector-task-column");
+    edited("tasks:", "similarity: {image: both}\ntasks:").check("error-similarity-prompt");
 }

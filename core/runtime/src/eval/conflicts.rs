@@ -2,7 +2,7 @@
 
 use anyflow_plan::findings::{Figure, Mixture};
 use anyflow_plan::plan::{Diffusion, Roles, StreamRole, Task};
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 use serde_json::Map;
 use tch::{Kind, Tensor};
 
@@ -54,9 +54,9 @@ pub fn answer(
         })?;
         let other_classes: Vec<i64> = others.iter().map(|row| classes[*row as usize]).collect();
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let mut arrays = held_out.arrays(&diffusion, &tuples)?;
-        for prompt in prompts_of(&task.streams).skip(1) {
-            if let Some(array) = arrays.get_mut(prompt) {
+        let mut arrays = held_out.arrays(task, &tuples)?;
+        for name in prompts_of(&task.streams).iter().skip(1).flat_map(|prompt| plan.model.arrays(prompt).into_keys()) {
+            if let Some(array) = arrays.get_mut(&name) {
                 *array = array.f_index_select(0, &Tensor::from_slice(&others))?;
             }
         }
@@ -83,19 +83,27 @@ pub fn answer(
     Ok(mixtures)
 }
 
-/// The prompts of a conflict.
-pub fn prompts_of(streams: &Roles) -> impl Iterator<Item = &String> {
-    streams.names(|role| matches!(role, StreamRole::Condition { .. }))
+/// The prompts of a conflict, from which its conditions are made.
+pub fn prompts_of(streams: &Roles) -> IndexSet<String> {
+    let from = |role: &StreamRole| match role {
+        StreamRole::Condition { from, .. } => from.keys().cloned().collect(),
+        _ => Vec::new(),
+    };
+    streams.0.values().flat_map(from).collect()
 }
 
-/// Weights two prompts by `1 - weight` and `weight`; a prompt of weight 0 is absent.
+/// Weights two prompts by `1 - weight` and `weight`, also in their vectors; what only a prompt of weight 0 makes is absent.
 fn mixed(streams: &Roles, weight: f64) -> Roles {
+    let weights: IndexMap<String, f64> = prompts_of(streams).into_iter().zip([1.0 - weight, weight]).collect();
     let mut mixed = streams.clone();
-    for (prompt, weight) in prompts_of(streams).zip([1.0 - weight, weight]) {
-        let Some(role) = mixed.0.get_mut(prompt) else { continue };
-        match role {
-            StreamRole::Condition { from, .. } if weight > 0.0 => *from = IndexMap::from([(prompt.clone(), weight)]),
-            _ => *role = StreamRole::Absent,
+    for role in mixed.0.values_mut() {
+        let StreamRole::Condition { from, .. } = role else { continue };
+        from.retain(|prompt, weight| {
+            *weight = weights.get(prompt).copied().unwrap_or_default();
+            *weight > 0.0
+        });
+        if from.is_empty() {
+            *role = StreamRole::Absent;
         }
     }
     mixed
@@ -143,5 +151,19 @@ mod tests {
         assert_eq!(weights(0.0), [Some(1.0), None]);
         assert_eq!(weights(0.25), [Some(0.75), Some(0.25)]);
         assert_eq!(weights(1.0), [None, Some(1.0)]);
+    }
+
+    #[test]
+    fn a_vector_has_the_weights_of_its_prompts() {
+        let mut streams = Roles::default();
+        for (part, prompt) in [("a", "a"), ("pooled", "a"), ("b", "b"), ("pooled", "b")] {
+            streams.condition(part.into(), prompt.into(), 1.0);
+        }
+        let from = |weight: f64| match &mixed(&streams, weight).0["pooled"] {
+            StreamRole::Condition { from, .. } => from.clone().into_iter().collect::<Vec<_>>(),
+            role => panic!("{role:?}"),
+        };
+        let both = [("a".to_string(), 0.75), ("b".to_string(), 0.25)];
+        assert_eq!((from(0.0), from(0.25)), (vec![("a".to_string(), 1.0)], both.to_vec()));
     }
 }

@@ -6,7 +6,7 @@ use anyflow_datasets::OwnedCell;
 use anyflow_diffusion::noise::RowNoise;
 use anyflow_plan::findings::{Distance, Real, Reconstructed};
 use anyflow_plan::order::Order;
-use anyflow_plan::plan::{Diffusion, EvalPlan, Table, Variant};
+use anyflow_plan::plan::{ArrayMaker, EvalPlan, HiddenPart, Table, Task, Variant};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -17,6 +17,7 @@ use super::near::{Comparison, Near, Truths, squared_distances};
 use crate::events::{Events, figures as event};
 use crate::plugin::Codec;
 use crate::table::{Incomplete, TableData, TableReading, Tuples};
+use crate::values::hidden;
 use crate::{Judge, Result, RunError, Session};
 
 /// Uniform numbers per tuple, one per source. A ninth source shares the number of the first.
@@ -59,6 +60,7 @@ impl<'a> HeldOut<'a> {
         let reading = TableReading {
             part: "held-out rows",
             files: &plan.sources,
+            model: &plan.model,
             session: &session,
             threads,
             incomplete: Incomplete::LeaveOut,
@@ -96,12 +98,16 @@ impl<'a> HeldOut<'a> {
         let columns = columns.map(|(stream, column)| (stream.clone(), column.clone())).collect();
         let table = Table { join: None, columns, class: None, classes: Vec::new() };
         let threads = order.threads as usize;
-        let files = &self.plan.sources;
-        let incomplete = Incomplete::LeaveOut;
-        let data = TableData::read(
-            &table,
-            &TableReading { part: "observed rows", files, session: &session, threads, incomplete, events },
-        )?;
+        let reading = TableReading {
+            part: "observed rows",
+            files: &self.plan.sources,
+            model: &self.plan.model,
+            session: &session,
+            threads,
+            incomplete: Incomplete::LeaveOut,
+            events,
+        };
+        let data = TableData::read(&table, &reading)?;
         let arrays =
             variant.codecs.keys().filter_map(|stream| Some((stream.clone(), data.array(stream)?.shallow_clone())));
         self.variant_arrays = arrays.collect();
@@ -142,6 +148,7 @@ impl<'a> HeldOut<'a> {
         let reading = TableReading {
             part: &format!("reference of {stream}"),
             files: &self.plan.sources,
+            model: &self.plan.model,
             session: &self.session,
             threads: self.threads,
             incomplete: Incomplete::LeaveOut,
@@ -218,14 +225,18 @@ impl<'a> HeldOut<'a> {
         &self.plan.data.classes
     }
 
-    /// The cells of a stream in these tuples, as its codec writes them; `None` if the table does not have the stream.
+    /// The cells of a stream or prompt in these tuples, as its codec writes them, or the codec of the first prompt that a
+    /// prompt is made of; `None` if the table does not have it, or if no codec reads it.
     ///
     /// # Errors
     /// Errors of plugins.
     pub fn cells(&self, stream: &str, tuples: &Tuples) -> Result<Option<Vec<Option<OwnedCell>>>> {
-        let Some(array) = self.data.array(stream) else { return Ok(None) };
-        let array = self.data.select(stream, array, tuples)?;
-        let cells = self.session.codecs[stream].decode(&array, self.threads)?;
+        let Some((name, ArrayMaker::Codec(of))) = self.plan.model.arrays(stream).into_iter().next() else {
+            return Ok(None);
+        };
+        let Some(array) = self.data.array(&name) else { return Ok(None) };
+        let array = self.data.select(&name, array, tuples)?;
+        let cells = self.session.codecs[&of].decode(&array, self.threads)?;
         Ok(Some(cells.into_iter().map(std::result::Result::ok).collect()))
     }
 
@@ -286,22 +297,31 @@ impl<'a> HeldOut<'a> {
         Ok(Some(near))
     }
 
-    /// The array of a stream in these tuples.
+    /// An [array](anyflow_plan::plan::Model::arrays) of a stream or prompt in these tuples.
     ///
     /// # Errors
-    /// The table does not have the stream, which planning excludes.
-    pub fn array(&self, stream: &str, tuples: &Tuples) -> Result<Tensor> {
-        let missing = || RunError::Internal(format!("the held-out rows have no stream {stream}"));
-        let array = self.variant_arrays.get(stream).or_else(|| self.data.array(stream)).ok_or_else(missing)?;
-        self.data.select(stream, array, tuples)
+    /// The table does not have it, which planning excludes.
+    pub fn array(&self, name: &str, tuples: &Tuples) -> Result<Tensor> {
+        let missing = || RunError::Internal(format!("the held-out rows have no array {name}"));
+        let array = self.variant_arrays.get(name).or_else(|| self.data.array(name)).ok_or_else(missing)?;
+        self.data.select(name, array, tuples)
     }
 
-    /// The arrays that a diffusion reads, in these tuples.
+    /// The arrays that a task reads, in these tuples, and those of its planes with a hidden part.
     ///
     /// # Errors
     /// Errors of [`HeldOut::array`].
-    pub fn arrays(&self, diffusion: &Diffusion, tuples: &Tuples) -> Result<IndexMap<String, Tensor>> {
-        diffusion.reads().map(|from| Ok((from.to_string(), self.array(from, tuples)?))).collect()
+    pub fn arrays(&self, task: &Task, tuples: &Tuples) -> Result<IndexMap<String, Tensor>> {
+        let names = task.reads().flat_map(|read| self.plan.model.arrays(read.from).into_keys());
+        let mut arrays: IndexMap<String, Tensor> =
+            names.map(|name| Ok((name.clone(), self.array(&name, tuples)?))).collect::<Result<_>>()?;
+        for (stream, plane) in &task.planes {
+            if let Some(HiddenPart { mask, fill }) = &plane.hide {
+                let visible = hidden(&arrays[&plane.from], &arrays[mask], *fill)?;
+                arrays.insert(plane.array(stream), visible);
+            }
+        }
+        Ok(arrays)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Runs the tasks of an evaluation on the engine.
 
-use anyflow_plan::plan::{Diffusion, Scoring, Variant};
+use anyflow_plan::plan::{Diffusion, JoinedVector, Model, PromptConfig, Scoring, Variant};
 use indexmap::IndexMap;
 use tch::{Device, Tensor};
 
@@ -9,21 +9,24 @@ use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::request::{NodeDiffusion, RoleValues};
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
+use crate::values::joined;
 use crate::{Result, RunError, Session};
 
-/// `[row, axes]` by stream.
+/// `[row, axes]` by stream, or by the [array](Model::arrays) of a stream or prompt.
 pub type Arrays = IndexMap<String, Tensor>;
 
 /// The networks of a variant.
 pub struct TaskSampler<'a> {
     /// The variant.
     pub variant: &'a Variant,
+    /// Its model.
+    model: &'a Model,
     networks: Networks,
 }
 
 /// The inputs of a task for one seed.
 pub struct Inputs {
-    /// Arrays of the streams and prompts of the data that the task reads.
+    /// Arrays of the streams and prompts of the data that the task reads, and of its planes.
     pub arrays: Arrays,
     /// Number of rows.
     pub rows: u64,
@@ -38,6 +41,7 @@ impl Inputs {
 /// The values of a task.
 struct TaskValues<'a> {
     name: &'a str,
+    denoiser: &'a str,
     sampler: &'a TaskSampler<'a>,
     arrays: &'a Arrays,
 }
@@ -47,11 +51,40 @@ impl TaskValues<'_> {
         let missing = || RunError::Internal(format!("task {} has no array {from}", self.name));
         self.arrays.get(from).ok_or_else(missing)
     }
+
+    /// The vector of the time that the denoiser has under this name.
+    fn vector(&self, name: &str) -> Option<&JoinedVector> {
+        self.sampler.model.denoisers.get(self.denoiser)?.vectors.as_ref()?.from.get(name)
+    }
+
+    /// The vector of a prompt, made of the cells of `from`: `[row, feature]`. Numbers are their own.
+    fn pooled(&self, vector: &JoinedVector, from: &str) -> Result<Tensor> {
+        let array = self.array(&self.sampler.model.array_of(from, &vector.prompt))?;
+        let array = array.f_to_device(self.sampler.networks.device)?;
+        if vector.is_numbers {
+            return Ok(array);
+        }
+        self.sampler.networks.on_stream(self.name, &vector.prompt, move |net| net.pool(&array, false))
+    }
+
+    /// The input of the denoiser that the module of a stream or prompt makes of the cells of `from`.
+    fn encoded(&self, part: &str, from: &str) -> Result<Tensor> {
+        self.sampler.denoiser_input(self.name, part, self.array(&self.sampler.model.array_of(from, part))?)
+    }
 }
 
 impl RoleValues for TaskValues<'_> {
     fn value(&self, stream: &str, from: &str) -> Result<Tensor> {
-        self.sampler.denoiser_input(self.name, stream, self.array(from)?)
+        if let Some(vector) = self.vector(stream) {
+            return self.pooled(vector, from);
+        }
+        match self.sampler.model.prompts.get(stream) {
+            Some(PromptConfig::Joined(prompt)) => {
+                let parts = prompt.features.iter().map(|part| self.encoded(part, from));
+                joined(&parts.collect::<Result<Vec<_>>>()?)
+            }
+            _ => self.encoded(stream, from),
+        }
     }
 
     fn mask(&self, from: &str) -> Result<Tensor> {
@@ -66,9 +99,9 @@ impl<'a> TaskSampler<'a> {
     ///
     /// # Errors
     /// The engine's error.
-    pub fn start(session: Session, variant: &'a Variant, device: Device) -> Result<Self> {
+    pub fn start(session: Session, variant: &'a Variant, model: &'a Model, device: Device) -> Result<Self> {
         let Session { streams, denoisers, .. } = session;
-        Ok(TaskSampler { variant, networks: Networks::start(streams, denoisers, device)? })
+        Ok(TaskSampler { variant, model, networks: Networks::start(streams, denoisers, device)? })
     }
 
     /// Number of network evaluations so far, summed over rows.
@@ -76,8 +109,8 @@ impl<'a> TaskSampler<'a> {
         self.networks.stats().row_steps
     }
 
-    fn values<'s>(&'s self, name: &'s str, inputs: &'s Inputs) -> TaskValues<'s> {
-        TaskValues { name, sampler: self, arrays: &inputs.arrays }
+    fn values<'s>(&'s self, name: &'s str, diffusion: &'s Diffusion, inputs: &'s Inputs) -> TaskValues<'s> {
+        TaskValues { name, denoiser: &diffusion.denoiser, sampler: self, arrays: &inputs.arrays }
     }
 
     /// Predicts the x0 of a scoring's stream from the observed streams: `[row, ...]`.
@@ -86,7 +119,7 @@ impl<'a> TaskSampler<'a> {
     /// Errors of plugins and engine; a row that is not finite.
     pub fn predict(&self, name: &str, diffusion: &Diffusion, scoring: &Scoring, inputs: &Inputs) -> Result<Tensor> {
         let sampler = NodeDiffusion { node: name, diffusion, networks: &self.networks };
-        let states = sampler.states(&self.values(name, inputs))?;
+        let states = sampler.states(&self.values(name, diffusion, inputs))?;
         let Predicted { mean, failed } = PredictX0 { sampler, scoring }.run(&states, &inputs.keys())?;
         match failed.first() {
             Some((row, text)) => Err(RunError::Data(format!("task {name}, row {row}: {text}"))),
@@ -117,7 +150,7 @@ impl<'a> TaskSampler<'a> {
     /// Errors of plugins and engine.
     pub fn generate(&self, name: &str, diffusion: &Diffusion, inputs: &Inputs) -> Result<Arrays> {
         let sampler = NodeDiffusion { node: name, diffusion, networks: &self.networks };
-        let states = sampler.states(&self.values(name, inputs))?;
+        let states = sampler.states(&self.values(name, diffusion, inputs))?;
         let sampled = sampler.sample(sampler.request(states, inputs.keys()))?;
         let mut arrays = Arrays::new();
         for (stream, latent) in sampled.streams {

@@ -47,7 +47,7 @@ impl Samples {
         let mut samples = Samples::default();
         let first = tuples.first(ROWS);
         let model = &held_out.plan.model;
-        for RoleValue { key, from, .. } in task.streams.reads() {
+        for RoleValue { key, from, .. } in task.reads() {
             if let Ok(Some(cells)) = held_out.cells(from, &first) {
                 let is_made = generated.contains_key(from);
                 let name = if is_made { format!("{} of {from}", word(key)) } else { from.to_string() };
@@ -110,7 +110,7 @@ fn feature(model: &Model, stream: &str) -> Result<Feature> {
 
 /// The word for a value that a generated stream has as well.
 fn word(key: &str) -> &str {
-    if key == "observe" { "original" } else { key }
+    if ["observe", "planes"].contains(&key) { "original" } else { key }
 }
 
 fn text() -> Feature {

@@ -43,7 +43,7 @@ pub fn answer(
     for (done, seed) in plan.options.seeds.iter().enumerate() {
         let tuples = held_out.tuples(*seed);
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let inputs = Inputs { arrays: held_out.arrays(&diffusion, &tuples)?, rows: plan.options.rows };
+        let inputs = Inputs { arrays: held_out.arrays(task, &tuples)?, rows: plan.options.rows };
         let started = Instant::now();
         let predicted = sampler.predict(part, &diffusion, scoring, &inputs)?;
         sampled += started.elapsed();

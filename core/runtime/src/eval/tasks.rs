@@ -42,7 +42,7 @@ pub fn answer(
     events.begin(part, Some(all), "rows", 0);
     let mut calls = 0;
     let mut sampled = Duration::ZERO;
-    let is_free = task.streams.reads().next().is_none();
+    let is_free = task.reads().next().is_none();
     let mut coherence = Vec::new();
     let mut joint = Fits::default();
     let mut independent = Fits::default();
@@ -53,7 +53,7 @@ pub fn answer(
         let tuples = held_out.tuples(*seed);
         let truth = held_out.classes(&tuples)?;
         let diffusion = task.diffusion(sampler.variant, *seed);
-        let inputs = Inputs { arrays: held_out.arrays(&diffusion, &tuples)?, rows: plan.options.rows };
+        let inputs = Inputs { arrays: held_out.arrays(task, &tuples)?, rows: plan.options.rows };
         let before = sampler.network_calls();
         let started = Instant::now();
         let generated = sampler.generate(part, &diffusion, &inputs)?;

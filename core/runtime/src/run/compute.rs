@@ -21,6 +21,7 @@ use crate::networks::Networks;
 use crate::plugin::Codec;
 use crate::request::{NodeDiffusion, RoleValues};
 use crate::scoring::{ClassEmbeddings, PredictX0, Predicted};
+use crate::values::{hidden, joined};
 use crate::{Result, RunError};
 
 /// Runs the compute steps of a plan on micro-batches.
@@ -108,11 +109,14 @@ impl<'a> Compute<'a> {
                 }
                 Op::WriteNumbers { .. } => {}
                 Op::Hide { from, mask, fill, to } => {
-                    let marked = value(batch, mask)?.f_gt(0.5)?;
-                    let hidden = value(batch, from)?.f_masked_fill(&marked, *fill)?;
-                    batch.values.insert(to.clone(), hidden);
+                    let visible = hidden(value(batch, from)?, value(batch, mask)?, *fill)?;
+                    batch.values.insert(to.clone(), visible);
                 }
-                Op::Join { from, to } => join(batch, from, to)?,
+                Op::Join { from, to } => {
+                    let parts = from.iter().map(|id| value(batch, id)).collect::<Result<Vec<_>>>()?;
+                    let tokens = joined(&parts)?;
+                    batch.values.insert(to.clone(), tokens);
+                }
                 Op::Module { stream, role, from, to } => self.module(batch, step, stream, *role, from, to)?,
                 Op::Diffuse { diffusion, to } => self.diffuse(batch, index, diffusion, to)?,
                 Op::Score { .. } => self.score(batch, step)?,
@@ -188,14 +192,6 @@ impl Compute<'_> {
         }
         Ok(())
     }
-}
-
-/// Puts the features of tokens side by side.
-fn join(batch: &mut MicroBatch, from: &[String], to: &str) -> Result<()> {
-    let parts = from.iter().map(|id| value(batch, id)).collect::<Result<Vec<_>>>()?;
-    let joined = Tensor::f_cat(&parts, -1)?;
-    batch.values.insert(to.into(), joined);
-    Ok(())
 }
 
 /// The values of a micro-batch, by id.

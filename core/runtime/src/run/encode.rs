@@ -8,7 +8,7 @@ use tch::Tensor;
 
 use super::constant;
 use super::micro_batch::MicroBatch;
-use crate::cells::{numbers_of, read_cells};
+use crate::cells::{numbers_of, read_cells, read_numbers};
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
 
@@ -89,15 +89,11 @@ impl<'a> EncodeStage<'a> {
 
     /// The array of a column, and the rows without one, with the reasons.
     fn array(&self, op: &Op, cells: CellColumn) -> Result<(Tensor, Vec<(usize, String)>)> {
-        if let Op::ReadNumbers { numbers, .. } = op {
-            let each = (0..cells.len()).map(|row| cells.get(row).map_err(|error| error.to_string()));
-            let (array, failed) = numbers_of(each, *numbers)?;
-            return Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()));
-        }
-        let Op::ReadCells { stream, .. } = op else {
-            return Err(RunError::Internal("a step that reads no cells".into()));
+        let (array, failed) = match op {
+            Op::ReadNumbers { numbers, .. } => read_numbers(&cells, *numbers)?,
+            Op::ReadCells { stream, .. } => read_cells(&self.codecs[stream], cells, self.threads)?,
+            _ => return Err(RunError::Internal("a step that reads no cells".into())),
         };
-        let (array, failed) = read_cells(&self.codecs[stream], cells, self.threads)?;
         Ok((array, failed.into_iter().map(|failed| (failed.row, failed.text)).collect()))
     }
 }

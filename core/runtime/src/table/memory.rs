@@ -16,15 +16,15 @@ pub fn read(reader: &SourceReader<'_>) -> Result<SourceRows<Tensor>> {
         pieces.push(piece);
         Ok(())
     })?;
-    let streams: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
+    let names: Vec<String> = pieces.first().map(|p| p.arrays.keys().cloned().collect()).unwrap_or_default();
     let mut arrays = IndexMap::new();
     let mut missing = IndexMap::new();
-    for stream in streams {
-        let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&stream)).collect();
-        arrays.insert(stream.clone(), Tensor::f_cat(&parts, 0)?);
-        let of_stream: Vec<bool> = pieces.iter_mut().filter_map(|p| p.missing.swap_remove(&stream)).flatten().collect();
-        if of_stream.contains(&true) {
-            missing.insert(stream, of_stream);
+    for name in names {
+        let parts: Vec<Tensor> = pieces.iter_mut().filter_map(|p| p.arrays.swap_remove(&name)).collect();
+        arrays.insert(name.clone(), Tensor::f_cat(&parts, 0)?);
+        let of_array: Vec<bool> = pieces.iter_mut().filter_map(|p| p.missing.swap_remove(&name)).flatten().collect();
+        if of_array.contains(&true) {
+            missing.insert(name, of_array);
         }
     }
     let join: Vec<String> = pieces.iter_mut().flat_map(|p| std::mem::take(&mut p.join)).collect();

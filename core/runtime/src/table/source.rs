@@ -9,20 +9,20 @@ use arrow::array::RecordBatch;
 use indexmap::{IndexMap, IndexSet};
 use tch::Tensor;
 
+use super::source_array::SourceArray;
 use super::{Incomplete, TableReading};
 use crate::Result;
-use crate::cells::read_cells;
 
 /// Rows per read of a source.
 const READ_ROWS: usize = 1024;
 
-/// The rows of one source; `A` holds the rows of a stream.
+/// The rows of one source; `A` holds the rows of an array.
 pub struct SourceRows<A> {
     /// Number of readable rows.
     pub rows: usize,
-    /// Stream -> its array of each row.
+    /// Arrays of streams and prompts.
     pub arrays: IndexMap<String, A>,
-    /// Streams that some rows lack: true for each row without one. The arrays of these rows are zero.
+    /// Arrays that some rows lack: true for each row without one. The arrays of these rows are zero.
     pub missing: IndexMap<String, Vec<bool>>,
     /// Value of the join column of each row.
     pub join: Vec<String>,
@@ -43,9 +43,9 @@ pub struct SourceReader<'a> {
 /// One batch of a source.
 #[derive(Default)]
 pub struct Piece {
-    /// Stream -> array `[row, axes]` in host memory.
+    /// Arrays `[row, axes]` in host memory.
     pub arrays: IndexMap<String, Tensor>,
-    /// True for each row that lacks a stream.
+    /// True for each row that lacks an array.
     pub missing: IndexMap<String, Vec<bool>>,
     /// Value of the join column of each row.
     pub join: Vec<String>,
@@ -58,9 +58,10 @@ pub struct Piece {
 }
 
 impl SourceReader<'_> {
-    /// The columns of the streams that this source has.
-    pub fn columns(&self) -> impl Iterator<Item = (&String, &ColumnRef)> {
-        self.table.columns.iter().filter(|(_, column)| column.source == self.name)
+    /// The arrays that this source makes of its columns.
+    pub fn arrays(&self) -> Vec<SourceArray<'_>> {
+        let columns = self.table.columns.iter().filter(|(_, column)| column.source == self.name);
+        columns.flat_map(|(stream, column)| SourceArray::of(stream, column, self.reading)).collect()
     }
 
     /// The class column, if this source has it.
@@ -74,11 +75,11 @@ impl SourceReader<'_> {
     /// Errors of the dataset and of `take`; a codec failed as a whole.
     pub fn read(&self, mut take: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         let paths: Vec<PathBuf> = self.reading.files[self.name].iter().map(PathBuf::from).collect();
-        let codecs = &self.reading.session.codecs;
-        let read = self.columns().map(|(stream, column)| (column.column.as_str(), codecs[stream].feature()));
+        let arrays = self.arrays();
+        let read = arrays.iter().map(|array| (array.column.column.as_str(), array.reader.feature()));
         let dataset = Dataset::open(&paths)?.with_files(read);
         let mut columns: IndexSet<&str> =
-            self.columns().map(|(_, column)| column).chain(self.class()).map(|c| c.column.as_str()).collect();
+            arrays.iter().map(|array| array.column).chain(self.class()).map(|c| c.column.as_str()).collect();
         columns.extend(self.table.join.as_deref());
         let columns: Vec<&str> = columns.into_iter().collect();
         let events = self.reading.events;
@@ -89,7 +90,7 @@ impl SourceReader<'_> {
         let mut reason = None;
         for batch in dataset.read(Some(&columns), 0..dataset.rows(), READ_ROWS)? {
             let batch = batch?;
-            let mut piece = self.piece(&dataset, &batch)?;
+            let mut piece = self.piece(&arrays, &dataset, &batch)?;
             if let Some(bad) = batch.unreadable.first() {
                 piece.reason.get_or_insert_with(|| bad.reason.clone());
             }
@@ -107,11 +108,11 @@ impl SourceReader<'_> {
         Ok(())
     }
 
-    fn piece(&self, dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
+    fn piece(&self, arrays: &[SourceArray<'_>], dataset: &Dataset, batch: &RecordBatch) -> Result<Piece> {
         let mut piece = Piece::default();
-        for (stream, column) in self.columns() {
+        for SourceArray { name, column, reader } in arrays {
             let cells = dataset.cells(batch, &column.column)?;
-            let (array, failed) = read_cells(&self.reading.session.codecs[stream], cells, self.reading.threads)?;
+            let (array, failed) = reader.read(cells, self.reading.threads)?;
             let mut missing = vec![false; batch.num_rows()];
             for cell in failed {
                 if cell.is_null && self.reading.incomplete == Incomplete::Keep {
@@ -121,8 +122,8 @@ impl SourceReader<'_> {
                 piece.reason.get_or_insert_with(|| format!("column {}: {}", column.column, cell.text));
                 piece.bad.insert(cell.row);
             }
-            piece.arrays.insert(stream.clone(), array);
-            piece.missing.insert(stream.clone(), missing);
+            piece.arrays.insert(name.clone(), array);
+            piece.missing.insert(name.clone(), missing);
         }
         if let Some(join) = &self.table.join {
             let cells = dataset.cells(batch, join)?;

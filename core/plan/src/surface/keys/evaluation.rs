@@ -100,6 +100,19 @@ pub(crate) static JUDGE: Mapping = Mapping {
     ],
 };
 
+/// A plane of a task, a part of which is hidden.
+pub(crate) static PLANE: Mapping = Mapping {
+    name: "plane",
+    keys: &[
+        required("from", ValueForm::String, "Stream of the data"),
+        optional(
+            "hide",
+            ValueForm::String,
+            "Stream of the data with a mask of one channel. Where the mask is above 0.5, the module sees the middle of the range",
+        ),
+    ],
+};
+
 /// A conflict of an evaluation.
 pub(crate) static CONFLICT: Mapping = Mapping {
     name: "conflict",
@@ -126,6 +139,12 @@ static TASK_NAMES: &[Key] = &[
         "Initial values for a sampler that starts late (SDEdit): stream -> stream of the data",
     ),
     optional("condition", CONDITION, "Prompts made from the data: prompt -> weight"),
+    optional(
+        "planes",
+        ValueForm::Names(&ValueForm::Or(&ValueForm::String, &ValueForm::Mapping(&PLANE))),
+        "What is concatenated to the channels of the diffused streams: stream -> stream of the data, or a mapping that hides \
+             a part of it. Guidance keeps it",
+    ),
     ALONG,
     ABSENT,
     GUIDANCE,

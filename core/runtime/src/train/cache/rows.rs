@@ -7,18 +7,17 @@ use anyflow_plan::plan::{Component, Model};
 use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use indexmap::IndexMap;
-use serde_json::json;
-use tch::Tensor;
+use serde_json::{Value, json};
 
 use super::FOLDER;
 use crate::mapped::{MappedColumn, MappedFile, MappedWriter, array_field, arrays};
 use crate::plugin::files_of;
-use crate::table::{Piece, SourceReader, SourceRows};
+use crate::table::{CellReader, Piece, SourceArray, SourceReader, SourceRows};
 use crate::{Result, RunError};
 
 /// The end of the files' names. Those of latents end with a key.
 const SUFFIX: &str = ".rows.arrow";
-/// The columns of join values and classes. The column of a stream is `stream.NAME`.
+/// The columns of join values and classes. The column of an array is `stream.NAME`.
 const JOIN: &str = "join";
 const CLASS: &str = "class";
 
@@ -74,20 +73,26 @@ impl RowCache<'_> {
 
     /// A hash of everything that the rows depend on: the source, the columns, and the codecs with their plugins' code.
     fn key(&self, reader: &SourceReader<'_>) -> String {
-        let codec = |stream: &str| self.codec(stream).map(|codec| (codec, self.plugins.get(&codec.plugin)));
-        let codecs: Vec<_> = reader
-            .columns()
-            .filter_map(|(stream, column)| {
-                let (Component { plugin, id, parameters, library: _ }, code) = codec(stream)?;
-                let files = self.plugins.get(&files_of(&format!("{plugin}/{id}")));
-                Some(json!([stream, column.column, plugin, id, parameters, code, files]))
-            })
-            .collect();
+        let codecs: Vec<_> = reader.arrays().iter().filter_map(|array| self.made_by(array)).collect();
         let is_of_source = |name: &&String| name.split(", ").next() == Some(reader.name);
         let source: Vec<_> = self.sources.iter().filter(|(name, _)| is_of_source(name)).collect();
         let class = reader.class().map(|class| &class.column);
         let all = json!([source, codecs, reader.table.join, class, reader.table.classes]);
         blake3::hash(all.to_string().as_bytes()).to_hex().to_string()
+    }
+
+    /// What an array depends on beside the rows of its source.
+    fn made_by(&self, array: &SourceArray<'_>) -> Option<Value> {
+        let (name, column) = (&array.name, &array.column.column);
+        match &array.reader {
+            CellReader::Codec { of, .. } => {
+                let Component { plugin, id, parameters, library: _ } = self.codec(of)?;
+                let code = self.plugins.get(plugin);
+                let files = self.plugins.get(&files_of(&format!("{plugin}/{id}")));
+                Some(json!([name, column, plugin, id, parameters, code, files]))
+            }
+            CellReader::Numbers { count, .. } => Some(json!([name, column, count])),
+        }
     }
 
     fn codec(&self, stream: &str) -> Option<&Component> {
@@ -101,21 +106,20 @@ fn column_of(stream: &str) -> String {
 }
 
 fn fields(reader: &SourceReader<'_>) -> Result<Vec<Field>> {
-    let of_stream = |stream: &String| {
-        let codec = &reader.reading.session.codecs[stream];
-        array_field(&column_of(stream), codec.shape(), codec.kind())
+    let field = |SourceArray { name, reader, .. }: &SourceArray<'_>| {
+        array_field(&column_of(name), &reader.shape(), reader.kind())
     };
-    let mut fields = reader.columns().map(|(stream, _)| of_stream(stream)).collect::<Result<Vec<_>>>()?;
+    let mut fields = reader.arrays().iter().map(field).collect::<Result<Vec<_>>>()?;
     fields.extend(reader.table.join.as_ref().map(|_| Field::new(JOIN, DataType::Utf8, false)));
     fields.extend(reader.class().map(|_| Field::new(CLASS, DataType::Int64, true)));
     Ok(fields)
 }
 
 fn columns(reader: &SourceReader<'_>, piece: Piece) -> Result<Vec<ArrayRef>> {
-    let of_stream = |(stream, array): (&String, &Tensor)| {
-        arrays(array, reader.reading.session.codecs[stream].shape(), &piece.missing[stream])
+    let column = |SourceArray { name, reader, .. }: &SourceArray<'_>| {
+        arrays(&piece.arrays[name], &reader.shape(), &piece.missing[name])
     };
-    let mut columns = piece.arrays.iter().map(of_stream).collect::<Result<Vec<_>>>()?;
+    let mut columns = reader.arrays().iter().map(column).collect::<Result<Vec<_>>>()?;
     columns.extend(reader.table.join.as_ref().map(|_| Arc::new(StringArray::from(piece.join)) as ArrayRef));
     columns.extend(reader.class().map(|_| Arc::new(Int64Array::from(piece.class)) as ArrayRef));
     Ok(columns)
@@ -129,10 +133,10 @@ fn source_rows(file: &MappedFile, reader: &SourceReader<'_>) -> Result<SourceRow
         join: Vec::new(),
         class: Vec::new(),
     };
-    for (stream, _) in reader.columns() {
-        let name = column_of(stream);
-        rows.arrays.insert(stream.clone(), file.column(&name)?);
-        rows.missing.extend(file.missing(&name)?.map(|missing| (stream.clone(), missing)));
+    for SourceArray { name, .. } in reader.arrays() {
+        let column = column_of(&name);
+        rows.missing.extend(file.missing(&column)?.map(|missing| (name.clone(), missing)));
+        rows.arrays.insert(name, file.column(&column)?);
     }
     if reader.table.join.is_some() {
         let parts = file.parts(JOIN)?;

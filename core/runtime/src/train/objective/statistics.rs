@@ -25,11 +25,9 @@ pub fn measure(options: &Statistics, setting: Setting<'_>, cache: &LatentCache<'
     let _no_grad = tch::no_grad_guard();
     let mut summary = Map::new();
     let is_named = |stream: &&String| options.streams.as_ref().is_none_or(|streams| streams.contains(stream));
-    for stream in setting.data.streams().filter(is_named) {
-        let net = &setting.trainee.session.streams[stream];
-        if net.is_prompt() || net.is_class {
-            continue;
-        }
+    for stream in setting.data.arrays().filter(is_named) {
+        let net = setting.trainee.session.streams.get(stream);
+        let Some(net) = net.filter(|net| !net.is_prompt() && !net.is_class) else { continue };
         let frozen = setting.frozen(stream, cache)?;
         let here = setting.here(stream)?;
         if here.is_empty() {
