@@ -126,7 +126,8 @@ def job(name: str, address: str, given: argparse.Namespace) -> None:
         import anyflow.ray
 
         options: dict[str, Any] = {"batch_rows": given.batch, "shard_rows": given.batch, "threads": 1, "retries": -1}
-        anyflow.ray.run_job("pipeline.yaml", "rows", "out", parts=given.parts, **options)
+        # Two of the four cores each: two tasks at once.
+        anyflow.ray.run_job("pipeline.yaml", "rows", "out", parts=given.parts, num_cpus=2, **options)
         return
     mapping, writing, has_checkpoints = PLAIN[name]
     if has_checkpoints:
@@ -216,7 +217,7 @@ class Trial:
         """Runs the job, and returns its figures."""
         chance, log, begin = random.Random(1), (self.folder / "log").open("w"), time.monotonic()
         first = due = 0.0
-        kills, most = 0, int({"nobody": 0, "driver": 1}.get(who, self.given.kills))
+        kills, most = 0, 0 if who == "nobody" else 1 if who == "driver" else int(self.given.kills)
         start = lambda: subprocess.Popen(self.command, cwd=self.folder, env=self.variables, stdout=log, stderr=log)  # noqa: E731
         running = start()
         while running.poll() is None:

@@ -6,7 +6,7 @@ use anyflow_plan::plan::{Op, RunPlan};
 use indexmap::IndexMap;
 use tch::{Device, Kind, Tensor};
 
-use super::micro_batch::{MicroBatch, Refusal};
+use super::micro_batch::{FailedRows, MicroBatch};
 use crate::cells::write_cells;
 use crate::plugin::{Codec, watch};
 use crate::{Result, RunError};
@@ -44,7 +44,7 @@ impl<'a> DecodeStage<'a> {
                 Op::WriteNumbers { from, to, dtype } => {
                     let numbers = rounded(value(batch, from)?, *dtype)?;
                     let text = format!("a number of `{from}` is out of the range of {dtype}; write f32 or bf16");
-                    let numbers = batch.fail_infinite(numbers, Refusal { node: &step.node, code: "write", text })?;
+                    let numbers = batch.fail_infinite(numbers, FailedRows { node: &step.node, code: "write", text })?;
                     let cells = number_cells(&numbers)?;
                     batch.cells.insert(to.clone(), cells);
                 }
@@ -182,7 +182,7 @@ mod tests {
         let of = |dtype| Vec::<f32>::try_from(rounded(&numbers, dtype).unwrap()).unwrap();
         assert_eq!(of(Dtype::F32), [0.1, 1e-9, -65519.0]);
         assert_eq!(of(Dtype::F16), [0.099_975_586, 0.0, -65504.0]);
-        assert_eq!(of(Dtype::Bf16), [0.100_097_656, 9.998_9e-10, -65536.0]);
+        assert_eq!(of(Dtype::Bf16), [0.100_097_656, 9.968_062e-10, -65536.0]);
     }
 
     #[test]
@@ -190,8 +190,8 @@ mod tests {
         let keys = (0..3).map(|row| RowKey::new(format!("k{row}"))).collect();
         let mut batch = MicroBatch::new(vec![7, 8, 9], keys, None);
         let numbers = Tensor::from_slice(&[1.0f32, 2.0, 65520.0, 3.0, -4.0, 5.0]).view([3, 2]);
-        let refusal = Refusal { node: "seen", code: "write", text: "too large".into() };
-        let kept = batch.fail_infinite(rounded(&numbers, Dtype::F16).unwrap(), refusal).unwrap();
+        let because = FailedRows { node: "seen", code: "write", text: "too large".into() };
+        let kept = batch.fail_infinite(rounded(&numbers, Dtype::F16).unwrap(), because).unwrap();
         assert_eq!(shown(&kept), ["[1, 2]", "[0, 0]", "[-4, 5]"]);
         let failed: Vec<_> = batch.failures.values().map(|failure| (failure.row, failure.row_key.as_str())).collect();
         assert_eq!(failed, [(8, "k1")]);

@@ -68,7 +68,7 @@ impl MicroBatch {
     ///
     /// # Errors
     /// libtorch failed.
-    pub fn fail_infinite(&mut self, numbers: Tensor, refusal: Refusal<'_>) -> Result<Tensor> {
+    pub fn fail_infinite(&mut self, numbers: Tensor, because: FailedRows<'_>) -> Result<Tensor> {
         let rows = numbers.size().first().copied().unwrap_or(0);
         if rows == 0 {
             return Ok(numbers);
@@ -79,7 +79,7 @@ impl MicroBatch {
             return Ok(numbers);
         }
         for row in (0..flags.len()).filter(|row| !flags[*row]) {
-            self.fail(row, refusal.node, refusal.code, refusal.text.clone());
+            self.fail(row, because.node, because.code, because.text.clone());
         }
         let kept: Vec<i64> = std::iter::once(rows).chain(numbers.size().iter().skip(1).map(|_| 1)).collect();
         Ok(numbers.f_where_self(&finite.f_reshape(kept)?, &numbers.f_zeros_like()?)?)
@@ -88,7 +88,7 @@ impl MicroBatch {
 
 /// Why rows fail.
 #[derive(Debug)]
-pub struct Refusal<'a> {
+pub struct FailedRows<'a> {
     /// The node.
     pub node: &'a str,
     /// The code of the failure.

@@ -5,7 +5,7 @@ use anyflow_plan::plan::Step;
 use tch::Tensor;
 
 use super::{Compute, MicroBatch, value};
-use crate::run::micro_batch::Refusal;
+use crate::run::micro_batch::FailedRows;
 use crate::{Result, RunError};
 
 /// A call of a module.
@@ -77,5 +77,5 @@ impl Compute<'_> {
 /// Fails the rows in which a module returned a NaN or infinite number, and sets them to zero.
 pub(super) fn finite_rows(batch: &mut MicroBatch, step: &Step, module: &str, output: Tensor) -> Result<Tensor> {
     let text = format!("module {module} returned numbers that are not finite");
-    batch.fail_infinite(output, Refusal { node: &step.node, code: "module", text })
+    batch.fail_infinite(output, FailedRows { node: &step.node, code: "module", text })
 }
