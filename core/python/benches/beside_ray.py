@@ -2,7 +2,7 @@
 
     LIBTORCH=.libtorch PYTHONPATH=core/python VENV/bin/python core/python/benches/beside_ray.py --programs target/debug
 
-VENV has ray and pyarrow; `cc` is there, and `cargo build --package anyflow-cluster` has made all programs. A row is a key and a
+VENV has ray and pyarrow; `cc` is there, and `cargo xtask test --cluster` has made all programs. A row is a key and a
 number. Its work is a sleep, then its key goes to a log: a C plugin does so for Anyflow, a class for Ray. Both sides have two workers
 of one thread and the same batches. Each victim dies by SIGKILL: a worker every few seconds from the first row on, the driver when
 half of the rows are in the log. After the death of a driver the same command runs again. Clusters start before the clock does, and

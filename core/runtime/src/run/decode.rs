@@ -42,29 +42,36 @@ impl<'a> DecodeStage<'a> {
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::WriteNumbers { from, to, dtype } => {
-                    let numbers = rounded(value(batch, from)?, *dtype)?;
-                    let text = format!("a number of `{from}` is out of the range of {dtype}; write f32 or bf16");
-                    let numbers = batch.fail_infinite(numbers, FailedRows { node: &step.node, code: "write", text })?;
+                    let mut numbers = rounded(value(batch, from)?, *dtype)?;
+                    if *dtype != Dtype::F32 {
+                        let text = format!("a number of `{from}` is out of the range of {dtype}; write f32");
+                        numbers = batch.fail_infinite(numbers, FailedRows { node: &step.node, code: "write", text })?;
+                    }
                     let cells = number_cells(&numbers)?;
                     batch.cells.insert(to.clone(), cells);
                 }
                 Op::Score { scoring, label, scores, .. } => {
                     let names: Vec<String> = scoring.classes.keys().cloned().collect();
-                    classified(batch, &names, label.as_ref(), scores.as_ref())?;
+                    classified(batch, &names, label.as_ref(), self.output(scores))?;
                 }
                 Op::Compare { classes, label, scores, .. } => {
                     let names: Vec<String> = classes.keys().cloned().collect();
-                    classified(batch, &names, label.as_ref(), scores.as_ref())?;
+                    classified(batch, &names, label.as_ref(), self.output(scores))?;
                 }
                 Op::Judge { names, label, scores, features, .. } => {
-                    classified(batch, names, label.as_ref(), scores.as_ref())?;
-                    numbered(batch, features.as_ref())?;
+                    classified(batch, names, label.as_ref(), self.output(scores))?;
+                    numbered(batch, self.output(features))?;
                 }
                 _ => {}
             }
         }
         batch.values.clear();
         Ok(())
+    }
+
+    /// The id of a value that is an output as it is; `None` if only another step reads it.
+    fn output<'p>(&self, id: &'p Option<String>) -> Option<&'p String> {
+        id.as_ref().filter(|id| self.plan.outputs.values().any(|output| output == *id))
     }
 
     fn written(&self, batch: &mut MicroBatch, node: &str, stream: &str, from: &str) -> Result<Cells> {

@@ -21,6 +21,7 @@ impl Compute<'_> {
             let array = array.shallow_clone();
             let none = RunError::Internal(format!("the scorer of {} has no features", step.node));
             let made = self.networks.on_judge(&step.node, move |judge| judge.features(&array)?.ok_or(none))?;
+            let made = finite_rows(batch, step, component.map_or("", |component| component.id.as_str()), made)?;
             batch.values.insert(features.clone(), made.f_to_device(Device::Cpu)?);
         }
         let made = self.networks.on_judge(&step.node, move |judge| judge.log_probabilities(&array))?;
